@@ -1,0 +1,32 @@
+"""Errors that a person can act on: the command line prints the message alone, a node logs it and lives on.
+
+A message names the thing, its value, what is allowed and the way out, in one sentence.
+"""
+
+
+class ScDepthError(Exception):
+    """Base of every error that bad input or a bad environment can cause. Anything else is a bug."""
+
+
+class CameraError(ScDepthError):
+    """Intrinsics or distortion that no camera can have, or that do not fit the image."""
+
+
+class ImageError(ScDepthError):
+    """An image or image message that cannot be decoded."""
+
+
+class DataError(ScDepthError):
+    """A data set on disk that is incomplete or contradicts itself."""
+
+
+class BagError(ScDepthError):
+    """A recording that cannot be read, or lacks what was asked for."""
+
+
+class CheckpointError(ScDepthError):
+    """Weights that are missing, unsafe or made for another network."""
+
+
+class ConfigError(ScDepthError):
+    """A setting outside its allowed values."""

@@ -1,0 +1,60 @@
+"""Install scdepth_core and scdepth_ros, with pip or with colcon (build type ament_python)."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = "scdepth_ros"
+
+CORE = [
+    "torch~=2.12.0",
+    "torchvision~=0.27.0",
+    "pytorch-lightning>=2.5,<2.7",
+    "jsonargparse[signatures]>=4.40,<5",
+    "tensorboard>=2.18,<3",
+    "numpy>=1.26,<3",
+    "opencv-python>=4.9,<6",
+    "safetensors>=0.5,<1",
+    "rosbags>=0.11,<0.12",
+    "matplotlib>=3.8,<4",
+    "tqdm>=4.66,<5",
+    "pyyaml>=6,<7",
+]
+# ROS 2 Jazzy itself, for machines without a ROS installation. With one, leave this extra out.
+ROS = [
+    "ros-jazzy-rclpy[fastrtps]~=7.1",
+    "ros-jazzy-sensor-msgs~=5.3",
+    "ros-jazzy-nav-msgs~=5.3",
+    "ros-jazzy-diagnostic-msgs~=5.3",
+    "ros-jazzy-lifecycle-msgs~=2.0",
+]
+TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1"]
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Scale-consistent monocular depth for robots: SC-Depth training, evaluation and a ROS 2 node",
+    license="Apache-2.0",
+    maintainer="scdepth_ros developers",
+    maintainer_email="maintainers@scdepth-ros.invalid",
+    packages=find_packages(include=["scdepth_core*", "scdepth_ros*"]),
+    package_data={"scdepth_core": ["weights/*.safetensors"], "scdepth_ros": ["share/*"]},
+    python_requires=">=3.10",
+    install_requires=CORE,
+    extras_require={"ros": ROS, "test": TEST},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", glob("launch/*.py")),
+        (f"share/{PACKAGE}/config", glob("config/*.*")),
+        (f"share/{PACKAGE}/config/train", glob("config/train/*")),
+    ],
+    entry_points={
+        "console_scripts": [
+            "scdepth = scdepth_core.cli:main",
+            "depth_node = scdepth_ros.depth_node:main",
+            "play_bag = scdepth_ros.play_bag:main",
+        ],
+    },
+    zip_safe=False,
+)
