@@ -1,0 +1,217 @@
+"""Write a data set of scene folders, so that it appears under its name only when it is complete.
+
+    with DatasetWriter("data/kitchen", width=320, height=256) as dataset:
+        scene = dataset.new_scene("kitchen_00", K)
+        scene.add(rgb, stamp_ns=stamp, depth=depth, pose=world_from_camera)
+        scene.close()
+        dataset.train, dataset.val = ["kitchen_00"], []
+
+Everything is written under `NAME.partial`, which is renamed when the block ends and removed when it fails.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from scdepth_core.errors import DataError
+from scdepth_core.geometry.quaternion import quaternion_from_matrix
+
+DATASET_FORMAT = "scdepth-1"
+IMAGE_OPTIONS = {"jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], "png": [cv2.IMWRITE_PNG_COMPRESSION, 3]}
+
+
+class DatasetWriter:
+    """A data set under construction. Use it as a context manager.
+
+    Args:
+        root: where the finished data set appears; must not exist.
+        width, height: size of all its images, pixels.
+        depth_factor: units per metre of the 16-bit depth files.
+        image_format: "jpg" or "png".
+        attributes: further entries of dataset.yaml (fps, source, ...), plain YAML values.
+
+    Attributes:
+        train, val: scene names for train.txt and val.txt; the caller fills them before the block ends.
+
+    Raises:
+        DataError: when `root` exists already, or a scene is named twice or not written.
+    """
+
+    def __init__(
+        self,
+        root,
+        *,
+        width: int,
+        height: int,
+        depth_factor: float = 1000,
+        image_format: str = "jpg",
+        attributes: dict | None = None,
+    ):
+        if image_format not in IMAGE_OPTIONS:
+            raise DataError(f"image format is '{image_format}', expected one of {', '.join(IMAGE_OPTIONS)}")
+        self.root = Path(root).absolute()
+        self.partial = self.root.with_name(self.root.name + ".partial")
+        self.width, self.height = int(width), int(height)
+        self.depth_factor, self.image_format = depth_factor, image_format
+        self.attributes = dict(attributes or {})
+        self.train: list[str] = []
+        self.val: list[str] = []
+
+    def __enter__(self) -> DatasetWriter:
+        if self.root.exists():
+            raise DataError(f"output '{self.root}' exists already – choose another name, or remove it first")
+        try:
+            (self.partial / "training").mkdir(parents=True)
+        except FileExistsError:
+            raise DataError(
+                f"'{self.partial}' exists: a run is writing it, or one was killed – remove it if none is running"
+            ) from None
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            try:
+                self._finish()
+                return
+            except BaseException:
+                shutil.rmtree(self.partial, ignore_errors=True)
+                raise
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def new_scene(self, name: str, K) -> SceneWriter:
+        """Start scene `name` with intrinsics K (3, 3) of the images to come."""
+        if (self._folder(name)).exists():
+            raise DataError(f"scene '{name}' exists already – scenes need different names")
+        return SceneWriter(self._folder(name), K, self)
+
+    def remove_scene(self, name: str) -> None:
+        """Take a written scene out again."""
+        shutil.rmtree(self._folder(name))
+
+    def split_scene(self, name: str, tail: str, frames: int) -> None:
+        """Move the last `frames` frames of scene `name` (closed) into the new scene `tail`."""
+        source, target = self._folder(name), self._folder(tail)
+        images = sorted(source.glob(f"*.{self.image_format}"))
+        if not 0 < frames < len(images):
+            raise DataError(
+                f"scene '{name}' has {len(images)} frames, so {frames} cannot be split off its end"
+            )
+        target.mkdir()
+        shutil.copy(source / "cam.txt", target / "cam.txt")
+        if (source / "depth").exists():
+            (target / "depth").mkdir()
+        for image in images[-frames:]:
+            depth = source / "depth" / f"{image.stem}.png"
+            if depth.exists():
+                depth.rename(target / "depth" / depth.name)
+            image.rename(target / image.name)
+        for table in ("timestamps.txt", "poses.txt"):
+            if (source / table).exists():
+                lines = (source / table).read_text().splitlines(keepends=True)
+                (source / table).write_text("".join(lines[:-frames]))
+                (target / table).write_text("".join(lines[-frames:]))
+
+    def _folder(self, scene: str) -> Path:
+        return self.partial / "training" / scene
+
+    def _finish(self) -> None:
+        for name in (*self.train, *self.val):
+            if not (self._folder(name) / "cam.txt").exists():
+                raise DataError(f"scene '{name}' is listed for training or validation, but was not written")
+        for listing, names in (("train.txt", self.train), ("val.txt", self.val)):
+            (self.partial / "training" / listing).write_text("".join(f"{name}\n" for name in names))
+        description = {
+            "format": DATASET_FORMAT,
+            "depth_factor": self.depth_factor,
+            "width": self.width,
+            "height": self.height,
+            **self.attributes,
+        }
+        (self.partial / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+        self.partial.rename(self.root)
+
+
+class SceneWriter:
+    """One scene folder, written frame by frame in time order; nothing but the frame count stays in memory.
+
+    Raises:
+        DataError: from `add`, for an image of another size than the data set's, or a full disk.
+    """
+
+    def __init__(self, folder: Path, K, dataset: DatasetWriter):
+        self.folder, self.name, self.dataset = folder, folder.name, dataset
+        self.frames = self.depths = self.poses = 0
+        folder.mkdir()
+        np.savetxt(folder / "cam.txt", np.asarray(K, np.float64).reshape(3, 3), fmt="%.10g")
+        self._stamps = (folder / "timestamps.txt").open("w")
+        self._poses = (folder / "poses.txt").open("w")
+
+    def add(
+        self,
+        image: np.ndarray,
+        *,
+        stamp_ns: int,
+        depth: np.ndarray | None = None,
+        pose: np.ndarray | None = None,
+    ) -> str:
+        """Append a frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or (H, W) uint8.
+            stamp_ns: time of the exposure, nanoseconds.
+            depth: (H, W) metres; NaN, 0 and what 16 bits cannot hold are written as 0, no value.
+            pose: (4, 4) camera (optical frame) in the world, metres.
+
+        Returns:
+            the frame's stem.
+        """
+        size = (self.dataset.height, self.dataset.width)
+        if image.shape[:2] != size or (depth is not None and depth.shape != size):
+            shapes = f"image {image.shape}" + ("" if depth is None else f" and depth {depth.shape}")
+            raise DataError(f"{shapes} of scene '{self.name}' do not have the data set's size {size} (H, W)")
+        stem = f"{self.frames:06d}"
+        pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        _write(
+            self.folder / f"{stem}.{self.dataset.image_format}",
+            pixels,
+            IMAGE_OPTIONS[self.dataset.image_format],
+        )
+        if depth is not None:
+            (self.folder / "depth").mkdir(exist_ok=True)
+            stored = depth_to_units(depth, self.dataset.depth_factor)
+            _write(self.folder / "depth" / f"{stem}.png", stored, IMAGE_OPTIONS["png"])
+            self.depths += 1
+        seconds = f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
+        self._stamps.write(seconds + "\n")
+        if pose is not None:
+            numbers = (*np.asarray(pose)[:3, 3], *quaternion_from_matrix(np.asarray(pose)[:3, :3]))
+            self._poses.write(seconds + "".join(f" {number:.9g}" for number in numbers) + "\n")
+            self.poses += 1
+        self.frames += 1
+        return stem
+
+    def close(self) -> None:
+        """Finish the scene. Poses are kept only when every frame has one: a partial list would pair wrongly."""
+        self._stamps.close()
+        self._poses.close()
+        if self.poses < max(self.frames, 1):
+            (self.folder / "poses.txt").unlink()
+
+
+def depth_to_units(depth: np.ndarray, depth_factor: float) -> np.ndarray:
+    """Metres (NaN or <= 0: none) as uint16 in 1/depth_factor metres; 0 where there is no value or no room."""
+    units = np.rint(
+        np.nan_to_num(np.asarray(depth, np.float64), nan=0.0, posinf=0.0, neginf=0.0) * depth_factor
+    )
+    units[(units < 0) | (units > np.iinfo(np.uint16).max)] = 0
+    return units.astype(np.uint16)
+
+
+def _write(path: Path, pixels: np.ndarray, options: list[int]) -> None:
+    if not cv2.imwrite(str(path), pixels, options):
+        raise DataError(f"'{path}' could not be written – is the disk full?")
