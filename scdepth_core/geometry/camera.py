@@ -13,7 +13,12 @@ import numpy as np
 
 from scdepth_core.errors import CameraError
 
-DISTORTION_MODELS = {"none": (0,), "plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+DISTORTION_MODELS = {
+    "none": (0,),
+    "plumb_bob": (4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,9 @@ class Camera:
                 continue
             value = np.asarray(value, np.float64)
             if shape != (-1,) and value.size != shape[0] * shape[1]:
-                raise CameraError(f"{name} of the camera has {value.size} numbers, expected {shape[0] * shape[1]}")
+                raise CameraError(
+                    f"{name} of the camera has {value.size} numbers, expected {shape[0] * shape[1]}"
+                )
             value = value.reshape(shape)
             if not np.isfinite(value).all():
                 raise CameraError(f"{name} of the camera holds NaN or infinity – calibrate it again")

@@ -1,0 +1,76 @@
+"""DepthNet: one RGB image to one depth map (U-Net on a ResNet)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scdepth_core.networks.encoder import ResNetEncoder
+
+DECODER_CHANNELS = (16, 32, 64, 128, 256)
+MAX_DISPARITY, MIN_DISPARITY = 10.0, 0.01
+
+
+class DepthNet(nn.Module):
+    """Depth from one image: disparity = 10 sigmoid(x) + 0.01, depth = 1 / disparity, in [0.0999, 100] network units.
+
+    Input (B, 3, H, W), normalised with (x / 255 - 0.45) / 0.225, H and W multiples of 32. Output (B, 1, H, W).
+    """
+
+    def __init__(self, encoder: str = "resnet18"):
+        super().__init__()
+        self.encoder = ResNetEncoder(encoder)
+        self.decoder = DepthDecoder(self.encoder.channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits = self.decoder(self.encoder(image))
+        return 1.0 / (MAX_DISPARITY * torch.sigmoid(logits.float()) + MIN_DISPARITY)
+
+
+class DepthDecoder(nn.Module):
+    """Five steps of convolve, upsample, join the skip, convolve; the finest step gives the logits (B, 1, H, W)."""
+
+    def __init__(self, encoder_channels: tuple[int, ...]):
+        super().__init__()
+        self.upconvs0, self.upconvs1 = nn.ModuleList(), nn.ModuleList()
+        incoming = encoder_channels[-1]
+        for level in range(4, -1, -1):
+            channels = DECODER_CHANNELS[level]
+            skip = encoder_channels[level - 1] if level > 0 else 0
+            self.upconvs0.append(ConvELU(incoming, channels))
+            self.upconvs1.append(ConvELU(channels + skip, channels))
+            incoming = channels
+        self.dispconvs = nn.ModuleList(ReflectConv(channels, 1) for channels in DECODER_CHANNELS[:4])
+        self.dispconvs[1:].requires_grad_(
+            False
+        )  # coarser outputs: kept for their names in checkpoints, never run
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x, skips = features[-1], [*features[-2::-1], None]
+        for reduce, fuse, skip in zip(self.upconvs0, self.upconvs1, skips):
+            x = F.interpolate(reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = fuse(x if skip is None else torch.cat([x, skip], dim=1))
+        return self.dispconvs[0](x)
+
+
+class ReflectConv(nn.Module):
+    """3x3 convolution with reflection padding: (B, C, H, W) to (B, C', H, W)."""
+
+    def __init__(self, incoming: int, outgoing: int):
+        super().__init__()
+        self.conv = nn.Conv2d(incoming, outgoing, kernel_size=3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class ConvELU(nn.Module):
+    """ReflectConv followed by ELU."""
+
+    def __init__(self, incoming: int, outgoing: int):
+        super().__init__()
+        self.conv = ReflectConv(incoming, outgoing)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(self.conv(x), inplace=True)

@@ -1,0 +1,91 @@
+"""ResNet feature pyramids from torchvision, for one image (depth) or a stacked pair (pose)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+from scdepth_core.errors import CheckpointError, ConfigError
+
+ENCODERS = {
+    "resnet18": (resnet.resnet18, resnet.ResNet18_Weights.IMAGENET1K_V1, (64, 64, 128, 256, 512)),
+    "resnet50": (resnet.resnet50, resnet.ResNet50_Weights.IMAGENET1K_V1, (64, 256, 512, 1024, 2048)),
+}
+
+
+class ResNetEncoder(nn.Module):
+    """A ResNet that returns its five feature maps, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input size.
+
+    Args:
+        name: 'resnet18' or 'resnet50'.
+        images: how many RGB images are stacked along the channels (1 for depth, 2 for pose).
+
+    Input (B, 3 * images, H, W), normalised; H and W should be multiples of 32.
+    """
+
+    def __init__(self, name: str = "resnet18", images: int = 1):
+        super().__init__()
+        if name not in ENCODERS:
+            raise ConfigError(f"encoder '{name}' is unknown, expected one of {', '.join(ENCODERS)}")
+        build, _, self.channels = ENCODERS[name]
+        self.encoder = build(weights=None)
+        if images > 1:
+            self.encoder.conv1 = nn.Conv2d(3 * images, 64, kernel_size=7, stride=2, padding=3, bias=False)
+            nn.init.kaiming_normal_(self.encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.encoder.fc.requires_grad_(False)  # kept for its name in checkpoints, never run
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        net = self.encoder
+        features = [net.relu(net.bn1(net.conv1(image)))]
+        features.append(net.layer1(net.maxpool(features[-1])))
+        for layer in (net.layer2, net.layer3, net.layer4):
+            features.append(layer(features[-1]))
+        return features
+
+    def load_imagenet(self, state: dict[str, Tensor]) -> None:
+        """Start from classification weights; for stacked images the first convolution averages over them."""
+        images = self.encoder.conv1.in_channels // 3
+        state = dict(state)
+        state["conv1.weight"] = state["conv1.weight"].repeat(1, images, 1, 1) / images
+        self.encoder.load_state_dict(state)
+
+
+def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
+    """ImageNet classification weights of a torchvision ResNet.
+
+    Args:
+        name: 'resnet18' or 'resnet50'.
+        source: 'imagenet' (torchvision's cache, downloaded into it once), a path to a local state dict of the same
+            network, or 'none'.
+
+    Returns:
+        The state dict, or None for 'none'.
+
+    Raises:
+        CheckpointError: when the download or the file fails; the message names the other choices.
+    """
+    if source == "none":
+        return None
+    weights = ENCODERS[name][1]
+    choices = (
+        "pass a local file with --model.pretrained FILE or train from scratch with --model.pretrained none"
+    )
+    if source == "imagenet":
+        try:
+            return weights.get_state_dict(progress=True, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+            raise CheckpointError(
+                f"ImageNet weights of {name} are not in torchvision's cache ({cache}) and cannot be downloaded "
+                f"({error}) – put {Path(weights.url).name} there, {choices}"
+            ) from error
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises a dozen kinds for a file that is not a state dict
+        raise CheckpointError(
+            f"cannot read ImageNet weights from '{source}' ({error}) – {choices}"
+        ) from error
