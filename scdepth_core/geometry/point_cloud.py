@@ -1,0 +1,95 @@
+"""Depth images to organised, coloured point clouds, in the byte layout that point-cloud tools read without copying.
+
+One point takes 32 bytes, the layout of PCL's PointXYZRGB and of sensor_msgs/PointCloud2 clouds made from it:
+x, y, z as float32 at bytes 0, 4 and 8; colour at byte 16, packed as blue, green, red, 0; the rest is padding.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from scdepth_core.errors import CameraError, ImageError
+from scdepth_core.geometry.camera import Camera
+
+POINT_FLOATS = 8  # 32 bytes
+POINT_STEP = 4 * POINT_FLOATS
+X_OFFSET, Y_OFFSET, Z_OFFSET, RGB_OFFSET = 0, 4, 8, 16
+
+
+class RayTable:
+    """Where the pixels of a rectified camera look: X/Z and Y/Z of every pixel centre.
+
+    Attributes:
+        x, y: (ceil(H / step), ceil(W / step)) float32, contiguous.
+        step: every step-th pixel of every step-th row, counted from the top-left one.
+        width, height: size of the depth image that the table fits.
+
+    Raises:
+        CameraError: when the camera still has lens distortion – rectify first – or step is below 1.
+    """
+
+    def __init__(self, camera: Camera, step: int = 1):
+        if camera.is_distorted:
+            raise CameraError(
+                "point clouds need a rectified camera, this one still has distortion – use Rectifier"
+            )
+        if step < 1:
+            raise CameraError(f"cloud step is {step}, expected at least 1")
+        self.step, self.width, self.height = step, camera.width, camera.height
+        u, v = np.meshgrid(np.arange(0, camera.width, step), np.arange(0, camera.height, step))
+        (fx, skew, cx), (_, fy, cy) = camera.K[0], camera.K[1]
+        y = (v - cy) / fy
+        self.x = np.ascontiguousarray((u - cx - skew * y) / fx, np.float32)
+        self.y = np.ascontiguousarray(y, np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the cloud."""
+        return self.x.shape
+
+
+def point_cloud(
+    depth: np.ndarray, rays: RayTable, rgb: np.ndarray | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Every pixel's point in the optical frame (x right, y down, z forward).
+
+    Args:
+        depth: (H, W) float32, metres along z; NaN where there is none, which makes x, y and z NaN.
+        rays: the table of the depth image's camera.
+        rgb: (H, W, 3) uint8 colours, or None for white points.
+        out: (h, w, 8) float32, filled and returned; h, w = rays.shape. Reusing one saves page faults.
+
+    Returns:
+        (h, w, 8) float32, rows and columns as in the image; its bytes are the cloud.
+
+    Raises:
+        ImageError: when depth or rgb are not the size that the rays were made for.
+    """
+    for name, image in (("depth", depth), ("rgb", rgb)):
+        if image is not None and image.shape[:2] != (rays.height, rays.width):
+            raise ImageError(
+                f"{name} image is {image.shape[1]}x{image.shape[0]}, its camera {rays.width}x{rays.height}"
+            )
+    step = rays.step
+    if step > 1:
+        depth = depth[::step, ::step]
+        rgb = None if rgb is None else rgb[::step, ::step]
+    z = np.ascontiguousarray(depth, np.float32)
+    x, y = cv2.multiply(z, rays.x), cv2.multiply(z, rays.y)
+    colour = _packed_colour(rgb, z.shape)
+    if out is None:
+        out = np.empty((*z.shape, POINT_FLOATS), np.float32)
+    return cv2.merge([x, y, z, z, colour, colour, colour, colour], dst=out)
+
+
+def _packed_colour(rgb: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """(h, w) float32 whose four bytes are blue, green, red and 0.
+
+    The last byte stays 0 because 255 would make bright reds NaN as floats, and readers that skip NaN drop them.
+    """
+    if rgb is None:
+        return np.full(shape, 0x00FFFFFF, np.uint32).view(np.float32)
+    packed = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
+    packed &= np.uint32(0x00FFFFFF)
+    return packed.view(np.float32)
