@@ -7,16 +7,25 @@ import cv2
 import numpy as np
 import pytest
 
-from scdepth_core.errors import CameraError, ImageError
-from scdepth_ros.messages import decode_camera_info, decode_depth, decode_image
+from scdepth_core.errors import CameraError, ConfigError, ImageError
+from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.point_cloud import RayTable, point_cloud
+from scdepth_ros.messages import (
+    CloudBuffer,
+    decode_camera_info,
+    decode_depth,
+    decode_image,
+    encode_camera_info,
+    encode_cloud,
+    encode_color,
+    encode_depth,
+)
 from scdepth_ros.messages.layout import COLOR_ENCODINGS
 
 
 def image(encoding, width, height, data, step=None, big=0):
     size = step if step is not None else len(data) // max(height, 1)
-    return SimpleNamespace(
-        encoding=encoding, width=width, height=height, step=size, data=bytes(data), is_bigendian=big
-    )
+    return SimpleNamespace(encoding=encoding, width=width, height=height, step=size, data=bytes(data), is_bigendian=big)
 
 
 def compressed(fmt, data):
@@ -242,3 +251,67 @@ def test_camera_info_without_values():
 def test_a_bad_camera_info_is_one_sentence(changes, words):
     with pytest.raises(CameraError, match=words):
         decode_camera_info(info(**changes))
+
+
+@pytest.fixture
+def header():
+    std_msgs = pytest.importorskip("std_msgs.msg", reason="ROS 2 message packages are not installed")
+    header = std_msgs.Header(frame_id="camera_color_optical_frame")
+    header.stamp.sec, header.stamp.nanosec = 12, 345
+    return header
+
+
+def test_depth_to_message_and_back(header):
+    depth = np.array([[0.5, np.nan, 3.25], [65.535, 65.6, 0.0004]], np.float32)
+    msg = encode_depth(depth, header)
+    assert (msg.encoding, msg.height, msg.width, msg.step, msg.is_bigendian) == ("32FC1", 2, 3, 12, 0)
+    assert msg.header.frame_id == "camera_color_optical_frame" and msg.header.stamp.nanosec == 345
+    assert bytes(msg.data) == depth.astype("<f4").tobytes()
+    np.testing.assert_array_equal(decode_depth(msg), depth)
+
+
+def test_depth_in_millimetres_writes_zero_for_what_does_not_fit(header):
+    depth = np.array([[0.5, np.nan, 65.535], [65.536, 0.0004, np.inf]], np.float32)
+    msg = encode_depth(depth, header, "16UC1")
+    assert (msg.encoding, msg.step) == ("16UC1", 6)
+    assert np.frombuffer(msg.data, "<u2").tolist() == [500, 0, 65535, 0, 0, 0]
+    with pytest.raises(ConfigError, match="32FC1"):
+        encode_depth(depth, header, "64FC1")
+
+
+def test_colour_to_message_and_back(header):
+    msg = encode_color(picture()[:, ::-1], header)  # negative strides are made contiguous
+    assert (msg.encoding, msg.height, msg.width, msg.step) == ("rgb8", 32, 48, 144)
+    assert np.array_equal(decode_image(msg), picture()[:, ::-1])
+
+
+def test_camera_info_out_is_of_a_rectified_image(header):
+    camera = Camera(64, 48, np.array([[60.0, 0, 30.25], [0, 55.0, 24.5], [0, 0, 1]]))
+    msg = encode_camera_info(camera, header)
+    assert (msg.width, msg.height, msg.distortion_model) == (64, 48, "plumb_bob")
+    assert list(msg.d) == [0] * 5 and list(msg.r) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert list(msg.k) == [60, 0, 30.25, 0, 55, 24.5, 0, 0, 1]
+    assert list(msg.p) == [60, 0, 30.25, 0, 0, 55, 24.5, 0, 0, 0, 1, 0]
+    assert (msg.binning_x, msg.binning_y, msg.roi.width, msg.roi.height) == (0, 0, 0, 0)
+    again = decode_camera_info(msg)
+    assert np.array_equal(again.K, camera.K) and not again.is_distorted
+
+
+def test_cloud_message(header):
+    camera = Camera(4, 2, np.array([[2.0, 0, 1], [0, 2.0, 1], [0, 0, 1]]))
+    buffer = CloudBuffer((2, 4))
+    depth = np.full((2, 4), 2.0, np.float32)
+    depth[1, 3] = np.nan
+    cloud = point_cloud(depth, RayTable(camera), np.full((2, 4, 3), (10, 20, 30), np.uint8), out=buffer.points)
+    for msg in (encode_cloud(cloud, header, buffer.data), encode_cloud(cloud, header)):
+        assert (msg.height, msg.width, msg.point_step, msg.row_step) == (2, 4, 32, 128)
+        assert [(f.name, f.offset, f.datatype, f.count) for f in msg.fields] == [
+            ("x", 0, 7, 1),
+            ("y", 4, 7, 1),
+            ("z", 8, 7, 1),
+            ("rgb", 16, 7, 1),
+        ]
+        assert not msg.is_dense and not msg.is_bigendian and len(msg.data) == 256
+        assert struct.unpack("<3f", bytes(msg.data[:12])) == (-1, -1, 2)  # (0 - 1) * 2 / 2
+        assert bytes(msg.data[16:20]) == bytes([30, 20, 10, 0])
+        assert all(np.isnan(struct.unpack("<3f", bytes(msg.data[224:236]))))

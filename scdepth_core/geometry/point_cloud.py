@@ -1,4 +1,4 @@
-"""Depth images to organised, coloured point clouds, in the byte layout that point-cloud tools read without copying.
+"""Depth images to organised, coloured point clouds, in the byte layout that PCL and RViz read directly.
 
 One point takes 32 bytes, the layout of PCL's PointXYZRGB and of sensor_msgs/PointCloud2 clouds made from it:
 x, y, z as float32 at bytes 0, 4 and 8; colour at byte 16, packed as blue, green, red, 0; the rest is padding.
@@ -86,7 +86,7 @@ def point_cloud(
 def _packed_colour(rgb: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
     """(h, w) float32 whose four bytes are blue, green, red and 0.
 
-    The last byte stays 0 because 255 would make bright reds NaN as floats, and readers that skip NaN drop them.
+    The last byte is 0: with 255 a bright red is NaN as a float, and readers that skip NaN would drop its point.
     """
     if rgb is None:
         return np.full(shape, 0x00FFFFFF, np.uint32).view(np.float32)

@@ -1,5 +1,15 @@
 """Between ROS messages and arrays. Decoding needs no ROS; encoding imports message classes when called."""
 
 from scdepth_ros.messages.decode import decode_camera_info, decode_depth, decode_image
+from scdepth_ros.messages.encode import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
 
-__all__ = ["decode_camera_info", "decode_depth", "decode_image"]
+__all__ = [
+    "CloudBuffer",
+    "decode_camera_info",
+    "decode_depth",
+    "decode_image",
+    "encode_camera_info",
+    "encode_cloud",
+    "encode_color",
+    "encode_depth",
+]

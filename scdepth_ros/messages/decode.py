@@ -16,9 +16,7 @@ from scdepth_core.geometry.camera import Camera
 from scdepth_ros.messages.layout import COLOR_ENCODINGS, DEPTH_ENCODINGS, encoding_of, pixels
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_COMPRESSED_DEPTH_HEADER = struct.Struct(
-    "<iff"
-)  # compression, and two numbers of the inverse-depth quantisation
+_COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")  # compression, and two numbers of the inverse-depth quantisation
 
 
 def decode_image(msg) -> np.ndarray:
@@ -114,11 +112,7 @@ def _decode_compressed_image(msg) -> np.ndarray:
     stored = _decode_file(np.frombuffer(msg.data, np.uint8), msg.format)
     original, _, transport = msg.format.partition(";")
     if stored.ndim == 2:
-        mosaic = (
-            COLOR_ENCODINGS[original]
-            if original.startswith("bayer_") and original in COLOR_ENCODINGS
-            else None
-        )
+        mosaic = COLOR_ENCODINGS[original] if original.startswith("bayer_") and original in COLOR_ENCODINGS else None
         return _to_eight_bit(_to_rgb(stored, mosaic and mosaic.to_rgb))
     if stored.shape[2] == 4:
         return _to_eight_bit(_to_rgb(stored, cv2.COLOR_BGRA2RGB))
@@ -131,9 +125,7 @@ def _decode_compressed_depth(msg) -> np.ndarray:
     if "compressedDepth" not in msg.format:
         return _depth_values(_decode_file(data, msg.format), msg.format) * np.float32(0.001)
     if "rvl" in msg.format:
-        raise ImageError(
-            f"depth format '{msg.format}' is not supported – set the publisher's format parameter to png"
-        )
+        raise ImageError(f"depth format '{msg.format}' is not supported – set the publisher's format parameter to png")
     if data.size <= _COMPRESSED_DEPTH_HEADER.size:
         raise ImageError(f"depth image in '{msg.format}' has only {data.size} bytes of data")
     _, a, b = _COMPRESSED_DEPTH_HEADER.unpack_from(data)
@@ -146,9 +138,7 @@ def _decode_compressed_depth(msg) -> np.ndarray:
 
 def _depth_values(stored: np.ndarray, name: str) -> np.ndarray:
     if stored.ndim != 2 or stored.dtype != np.uint16:
-        raise ImageError(
-            f"depth image in '{name}' holds {stored.shape} {stored.dtype}, expected one 16-bit channel"
-        )
+        raise ImageError(f"depth image in '{name}' holds {stored.shape} {stored.dtype}, expected one 16-bit channel")
     return stored.astype(np.float32)
 
 
@@ -167,7 +157,5 @@ def _decode_file(data: np.ndarray, name: str) -> np.ndarray:
     except cv2.error as error:
         raise ImageError(f"compressed image in '{name}' cannot be decoded: {error.err}") from error
     if image is None:
-        raise ImageError(
-            f"compressed image in '{name}' ({data.size} bytes) is neither a readable JPEG nor PNG"
-        )
+        raise ImageError(f"compressed image in '{name}' ({data.size} bytes) is neither a readable JPEG nor PNG")
     return image

@@ -109,9 +109,7 @@ def pixels(msg, encoding: Encoding) -> np.ndarray:
         raise ImageError(f"{what} has step {step}, expected at least {row_bytes} bytes a row")
     rows = height * encoding.rows[0] // encoding.rows[1]
     if size != step * rows:
-        raise ImageError(
-            f"{what} has {size} bytes of data, expected {step * rows} ({rows} rows of step {step})"
-        )
+        raise ImageError(f"{what} has {size} bytes of data, expected {step * rows} ({rows} rows of step {step})")
     table = np.frombuffer(msg.data, np.uint8).reshape(rows, step)[:, :row_bytes]
     if encoding.dtype != "u1":
         order = ">" if msg.is_bigendian else "<"
