@@ -20,7 +20,7 @@ from scdepth_ros.messages import (
     encode_color,
     encode_depth,
 )
-from scdepth_ros.messages.layout import COLOR_ENCODINGS
+from scdepth_ros.messages.layout import COLOR_ENCODINGS, ImageMessageError
 
 
 def image(encoding, width, height, data, step=None, big=0):
@@ -100,29 +100,30 @@ def test_bayer_of_one_colour(order, bits):
 
 
 @pytest.mark.parametrize(
-    "msg, words",
+    "msg, kind, words",
     [
-        (image("rgb8", 2, 2, b""), "no data"),
-        (image("rgb8", 2, 2, bytes(11), step=6), "11 bytes of data, expected 12"),
-        (image("rgb8", 2, 2, bytes(13), step=6), "13 bytes of data, expected 12"),
-        (image("rgb8", 2, 2, bytes(10), step=5), "step 5, expected at least 6"),
-        (image("rgb8", 2, 2, bytes(12), step=0), "step 0"),
-        (image("rgb8", 0, 2, bytes(12), step=6), "no pixels"),
-        (image("yuyv", 3, 1, bytes(6)), "even"),
-        (image("nv12", 2, 3, bytes(8), step=2), "even"),
-        (image("hdr10", 2, 2, bytes(12)), "'hdr10' is unknown"),
-        (image("32FC1", 2, 2, bytes(16)), "'32FC1' is unknown"),
-        (image("", 2, 2, bytes(12)), "'' is unknown"),
-        (image("mono16", 2, 2, bytes(6), step=3), "step 3"),
-        (compressed("jpeg", b""), "no data"),
-        (compressed("jpeg", b"\x00" * 40), "neither"),
-        (compressed("rgb8; png compressed bgr8", b"\x89PNG\r\n\x1a\n" + b"\x00" * 40), "neither"),
+        (image("rgb8", 2, 2, b""), "empty_data", "no data"),
+        (image("rgb8", 2, 2, bytes(11), step=6), "wrong_size", "11 bytes of data, expected 12"),
+        (image("rgb8", 2, 2, bytes(13), step=6), "wrong_size", "13 bytes of data, expected 12"),
+        (image("rgb8", 0, 2, bytes(12), step=6), "wrong_size", "no pixels"),
+        (image("rgb8", 2, 2, bytes(10), step=5), "wrong_step", "step 5, expected at least 6"),
+        (image("rgb8", 2, 2, bytes(12), step=0), "wrong_step", "step 0"),
+        (image("mono16", 2, 2, bytes(6), step=3), "wrong_step", "step 3"),
+        (image("yuyv", 3, 1, bytes(6)), "wrong_size", "even"),
+        (image("nv12", 2, 3, bytes(8), step=2), "wrong_size", "even"),
+        (image("hdr10", 2, 2, bytes(12)), "unknown_encoding", "'hdr10' is unknown"),
+        (image("32FC1", 2, 2, bytes(16)), "unknown_encoding", "'32FC1' is unknown"),
+        (image("", 2, 2, bytes(12)), "unknown_encoding", "'' is unknown"),
+        (compressed("jpeg", b""), "empty_data", "no data"),
+        (compressed("jpeg", b"\x00" * 40), "corrupt_data", "neither"),
+        (compressed("rgb8; png compressed bgr8", b"\x89PNG\r\n\x1a\n" + b"\x00" * 40), "corrupt_data", "neither"),
     ],
 )
-def test_a_bad_image_is_one_sentence(msg, words):
+def test_a_bad_image_is_one_sentence(msg, kind, words):
     with pytest.raises(ImageError, match=words) as caught:
         decode_image(msg)
     assert "\n" not in str(caught.value)
+    assert caught.value.kind == kind and kind in ImageMessageError.KINDS
 
 
 def test_tiny_and_huge_fields_never_crash():

@@ -11,12 +11,18 @@ import struct
 import cv2
 import numpy as np
 
-from scdepth_core.errors import CameraError, ImageError
+from scdepth_core.errors import CameraError
 from scdepth_core.geometry.camera import Camera
-from scdepth_ros.messages.layout import COLOR_ENCODINGS, DEPTH_ENCODINGS, encoding_of, pixels
+from scdepth_ros.messages.layout import COLOR_ENCODINGS, DEPTH_ENCODINGS, ImageMessageError, encoding_of, pixels
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")  # compression, and two numbers of the inverse-depth quantisation
+
+
+class UncalibratedError(CameraError):
+    """A CameraInfo whose camera was never calibrated."""
+
+    kind = "uncalibrated"
 
 
 def decode_image(msg) -> np.ndarray:
@@ -27,7 +33,7 @@ def decode_image(msg) -> np.ndarray:
         a view on the message's own bytes: treat it as read-only.
 
     Raises:
-        ImageError: for an encoding that is unknown, or bytes that do not fit size, step and encoding.
+        ImageMessageError: (an ImageError with a `kind`) for an encoding that is unknown, or bytes that do not fit size, step and encoding.
     """
     if not hasattr(msg, "encoding"):
         return _decode_compressed_image(msg)
@@ -44,7 +50,7 @@ def decode_depth(msg) -> np.ndarray:
         0, a negative number, NaN or infinity.
 
     Raises:
-        ImageError: as for decode_image.
+        ImageMessageError: as for decode_image.
     """
     if hasattr(msg, "encoding"):
         stored = pixels(msg, encoding_of(msg, DEPTH_ENCODINGS))
@@ -64,11 +70,12 @@ def decode_camera_info(msg) -> Camera:
     P = 0 (never calibrated for rectification) becomes None, R = 0 the identity.
 
     Raises:
-        CameraError: when the camera is uncalibrated (K[0] = 0), or for numbers that no camera can have.
+        UncalibratedError: when K[0] = 0.
+        CameraError: for numbers that no camera can have.
     """
     K, D, R, P = (np.array(_field(msg, name), np.float64) for name in "kdrp")
     if K.size == 9 and K[0] == 0:
-        raise CameraError("camera_info has fx = 0: the camera is uncalibrated – run camera_calibration once")
+        raise UncalibratedError("camera_info has fx = 0: the camera is uncalibrated – run camera_calibration once")
     model = msg.distortion_model or "none"
     if D.size and not D.any():
         model, D = "none", np.zeros(0)
@@ -101,7 +108,9 @@ def _to_rgb(image: np.ndarray, code: int | None) -> np.ndarray:
     try:
         return cv2.cvtColor(np.ascontiguousarray(image), code)
     except cv2.error as error:
-        raise ImageError(f"image of shape {image.shape} cannot be converted to RGB: {error.err}") from error
+        raise ImageMessageError(
+            "corrupt_data", f"image of shape {image.shape} cannot be converted to RGB: {error.err}"
+        ) from error
 
 
 def _to_eight_bit(image: np.ndarray) -> np.ndarray:
@@ -125,9 +134,12 @@ def _decode_compressed_depth(msg) -> np.ndarray:
     if "compressedDepth" not in msg.format:
         return _depth_values(_decode_file(data, msg.format), msg.format) * np.float32(0.001)
     if "rvl" in msg.format:
-        raise ImageError(f"depth format '{msg.format}' is not supported – set the publisher's format parameter to png")
+        raise ImageMessageError(
+            "unknown_encoding",
+            f"depth format '{msg.format}' is not supported – set the publisher's format parameter to png",
+        )
     if data.size <= _COMPRESSED_DEPTH_HEADER.size:
-        raise ImageError(f"depth image in '{msg.format}' has only {data.size} bytes of data")
+        raise ImageMessageError("empty_data", f"depth image in '{msg.format}' has only {data.size} bytes of data")
     _, a, b = _COMPRESSED_DEPTH_HEADER.unpack_from(data)
     stored = _depth_values(_decode_file(data[_COMPRESSED_DEPTH_HEADER.size :], msg.format), msg.format)
     if not msg.format.startswith("32FC1"):
@@ -138,7 +150,9 @@ def _decode_compressed_depth(msg) -> np.ndarray:
 
 def _depth_values(stored: np.ndarray, name: str) -> np.ndarray:
     if stored.ndim != 2 or stored.dtype != np.uint16:
-        raise ImageError(f"depth image in '{name}' holds {stored.shape} {stored.dtype}, expected one 16-bit channel")
+        raise ImageMessageError(
+            "corrupt_data", f"depth image in '{name}' holds {stored.shape} {stored.dtype}, expected one 16-bit channel"
+        )
     return stored.astype(np.float32)
 
 
@@ -148,14 +162,22 @@ def _decode_file(data: np.ndarray, name: str) -> np.ndarray:
     A rotation noted in EXIF is ignored, because the calibration refers to the sensor.
     """
     if data.size == 0:
-        raise ImageError(f"compressed image in '{name}' has no data – the driver published an empty frame")
+        raise ImageMessageError(
+            "empty_data", f"compressed image in '{name}' has no data – the driver published an empty frame"
+        )
     raw = data.tobytes() if data[:2].tobytes() == _JPEG_START else b""
     if raw and raw.rfind(_JPEG_END, len(raw) // 2) < 0:
-        raise ImageError(f"compressed image in '{name}' is a JPEG cut off after {len(raw)} bytes")
+        raise ImageMessageError(
+            "corrupt_data", f"compressed image in '{name}' is a JPEG cut off after {len(raw)} bytes"
+        )
     try:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise ImageError(f"compressed image in '{name}' cannot be decoded: {error.err}") from error
+        raise ImageMessageError(
+            "corrupt_data", f"compressed image in '{name}' cannot be decoded: {error.err}"
+        ) from error
     if image is None:
-        raise ImageError(f"compressed image in '{name}' ({data.size} bytes) is neither a readable JPEG nor PNG")
+        raise ImageMessageError(
+            "corrupt_data", f"compressed image in '{name}' ({data.size} bytes) is neither a readable JPEG nor PNG"
+        )
     return image

@@ -13,6 +13,20 @@ import numpy as np
 from scdepth_core.errors import ImageError
 
 
+class ImageMessageError(ImageError):
+    """An image message that cannot be decoded.
+
+    Attributes:
+        kind: one of KINDS, for counting: the sentence differs from frame to frame, the kind does not.
+    """
+
+    KINDS = ("empty_data", "wrong_size", "wrong_step", "unknown_encoding", "corrupt_data")
+
+    def __init__(self, kind: str, sentence: str):
+        super().__init__(sentence)
+        self.kind = kind
+
+
 @dataclass(frozen=True)
 class Encoding:
     """One pixel format.
@@ -80,11 +94,14 @@ def encoding_of(msg, known: dict[str, Encoding]) -> Encoding:
     """The layout of this message's encoding.
 
     Raises:
-        ImageError: when the encoding is not one of `known`.
+        ImageMessageError: when the encoding is not one of `known`.
     """
     encoding = known.get(msg.encoding)
     if encoding is None:
-        raise ImageError(f"image encoding '{msg.encoding}' is unknown, expected one of {', '.join(known)}")
+        allowed = ", ".join(known)
+        raise ImageMessageError(
+            "unknown_encoding", f"image encoding '{msg.encoding}' is unknown, expected one of {allowed}"
+        )
     return encoding
 
 
@@ -94,22 +111,26 @@ def pixels(msg, encoding: Encoding) -> np.ndarray:
     A view on the message where nothing has to be moved, so treat it as read-only.
 
     Raises:
-        ImageError: when width, height, step and the number of bytes contradict each other.
+        ImageMessageError: when width, height, step and the number of bytes contradict each other.
     """
     width, height, step, size = int(msg.width), int(msg.height), int(msg.step), len(msg.data)
     what = f"image of {width}x{height} in '{msg.encoding}'"
     if size == 0:
-        raise ImageError(f"{what} has no data – the driver published an empty frame")
+        raise ImageMessageError("empty_data", f"{what} has no data – the driver published an empty frame")
     if width < 1 or height < 1:
-        raise ImageError(f"{what} has no pixels, expected at least 1x1")
+        raise ImageMessageError("wrong_size", f"{what} has no pixels, expected at least 1x1")
     if encoding.even and (width % 2 or (encoding.rows != (1, 1) and height % 2)):
-        raise ImageError(f"{what} is impossible: this encoding stores pixels in pairs and needs even sizes")
+        raise ImageMessageError(
+            "wrong_size", f"{what} is impossible: this encoding stores pixels in pairs and needs even sizes"
+        )
     row_bytes = width * encoding.pixel_bytes
     if step < row_bytes:
-        raise ImageError(f"{what} has step {step}, expected at least {row_bytes} bytes a row")
+        raise ImageMessageError("wrong_step", f"{what} has step {step}, expected at least {row_bytes} bytes a row")
     rows = height * encoding.rows[0] // encoding.rows[1]
     if size != step * rows:
-        raise ImageError(f"{what} has {size} bytes of data, expected {step * rows} ({rows} rows of step {step})")
+        raise ImageMessageError(
+            "wrong_size", f"{what} has {size} bytes of data, expected {step * rows} ({rows} rows of step {step})"
+        )
     table = np.frombuffer(msg.data, np.uint8).reshape(rows, step)[:, :row_bytes]
     if encoding.dtype != "u1":
         order = ">" if msg.is_bigendian else "<"
