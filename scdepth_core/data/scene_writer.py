@@ -69,7 +69,7 @@ class DatasetWriter:
             (self.partial / "training").mkdir(parents=True)
         except FileExistsError:
             raise DataError(
-                f"'{self.partial}' exists: a run is writing it, or one was killed – remove it if none is running"
+                f"'{self.partial}' exists: a run writes it, or one was killed – remove it if none is running"
             ) from None
         return self
 
@@ -196,7 +196,7 @@ class SceneWriter:
         return stem
 
     def close(self) -> None:
-        """Finish the scene. Poses are kept only when every frame has one: a partial list would pair wrongly."""
+        """Finish the scene. Poses stay only when every frame has one: a partial list would pair wrongly."""
         self._stamps.close()
         self._poses.close()
         if self.poses < max(self.frames, 1):

@@ -1,0 +1,219 @@
+"""Read recordings of ROS 1 and ROS 2, and write those of ROS 2, without a ROS installation.
+
+with BagReader("drive") as bag:
+    for message in bag.messages(["/camera/image_raw"]):
+        picture = decode_image(message.decode())
+
+with BagWriter("copy") as copy:
+    copy.write("/chatter", raw_cdr_bytes, stamp_ns, "std_msgs/msg/String")
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from scdepth_core.errors import BagError
+from scdepth_ros.bag_storage import Source, open_storage, reopen_damaged
+from scdepth_ros.bag_types import MessageTypes
+
+
+@dataclass(frozen=True, slots=True)
+class BagMessage:
+    """One recorded message.
+
+    Attributes:
+        stamp_ns: when it was recorded, nanoseconds.
+        topic, type: names, the type in ROS 2's form (`sensor_msgs/msg/Image`) for every kind of bag.
+        raw: the bytes as recorded: CDR, or ROS 1's serialisation.
+    """
+
+    stamp_ns: int
+    topic: str
+    type: str
+    raw: bytes = field(repr=False)
+    connection: Connection = field(repr=False)
+    types: MessageTypes = field(repr=False)
+
+    def decode(self) -> object:
+        """The message as an object; raises BagError when the bytes are not of its type."""
+        return self.types.decode(self.connection, self.raw)
+
+    def cdr(self) -> bytes:
+        """The message in ROS 2's encoding, whatever the bag; raises BagError as `decode` does."""
+        return self.types.to_cdr(self.connection, self.raw)
+
+
+class BagReader:
+    """A rosbag2 folder (MCAP or SQLite), a bare .mcap or .db3 file, or a ROS 1 .bag. Use it as a context manager.
+
+    A recording that was cut off is read as far as it goes, and `truncated` says what is missing; where the
+    damage lies deeper in a file, it says so after `messages` came to it.
+
+    Attributes:
+        topics: type name by topic.
+        counts: number of messages by topic, as far as known.
+        start_ns, end_ns: stamps of the first message and just after the last one.
+        truncated: what is wrong with the recording, in words; None when it is whole.
+
+    Raises:
+        BagError: when entered, for a path without a recording that holds a readable message.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.truncated: str | None = None
+        self._types = MessageTypes()
+        self._sources: list[Source] = []
+
+    def __enter__(self) -> BagReader:
+        self._sources, damages = open_storage(self.path)
+        self._note(damages)
+        self.counts = Counter()
+        self.topics = {}
+        for connection in sorted(self._connections(), key=lambda connection: connection.topic):
+            self.topics[connection.topic] = connection.msgtype
+            self.counts[connection.topic] += connection.msgcount
+        if not sum(self.counts.values()):
+            self.close()
+            raise BagError(f"bag '{self.path}' holds no messages")
+        self.start_ns = min(source.start_time for source in self._sources)
+        self.end_ns = max(source.end_time for source in self._sources)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+        self._sources = []
+
+    def messages(self, topics: Collection[str] | None = None, start_ns: int | None = None) -> Iterator[BagMessage]:
+        """Messages of these topics (None: of all) recorded at or after `start_ns`, in the order of recording.
+
+        Raises:
+            BagError: for a topic that the bag does not have.
+        """
+        wanted = set(self.topics if topics is None else topics)
+        if unknown := wanted - set(self.topics):
+            raise BagError(
+                f"bag '{self.path}' has no topic {', '.join(sorted(unknown))}, it has {', '.join(self.topics)}"
+            )
+        for source in list(self._sources):
+            for connection, stamp, raw in self._read(source, wanted, start_ns):
+                yield BagMessage(stamp, connection.topic, connection.msgtype, raw, connection, self._types)
+
+    def _read(self, source: Source, wanted: set[str], start_ns: int | None):
+        """The messages of one file; when its reader fails on the way, the salvaged rest of them."""
+        given = Counter()
+        try:
+            for connection, stamp, raw in _messages(source, wanted, start_ns):
+                given[connection.topic] += 1
+                yield connection, stamp, raw
+            return
+        except Exception as error:  # the ordinary readers raise anything on damaged bytes
+            salvaged, damages = reopen_damaged(source)
+            self._note(damages or [f"{Path(source.path).name}: {error}"])
+        place = self._sources.index(source)
+        self._sources[place : place + 1] = salvaged
+        source.close()
+        for file in salvaged:
+            for connection, stamp, raw in _messages(file, wanted, start_ns):
+                if given[connection.topic]:
+                    given[connection.topic] -= 1
+                    continue
+                yield connection, stamp, raw
+
+    def _connections(self) -> list[Connection]:
+        return [connection for source in self._sources for connection in source.connections]
+
+    def _note(self, damages: list[str]) -> None:
+        self.truncated = "; ".join(filter(None, [self.truncated, *damages])) or None
+
+
+def _messages(source: Source, wanted: set[str], start_ns: int | None):
+    connections = [connection for connection in source.connections if connection.topic in wanted]
+    return source.messages(connections=connections, start=start_ns) if connections else ()
+
+
+class BagWriter:
+    """Write a rosbag2 recording in MCAP, which appears under its name when it is closed. A context manager.
+
+    Args:
+        path: a folder (MCAP file and metadata.yaml, as `ros2 bag` expects) or, ending in .mcap, a bare file.
+        compress: pack chunks with zstd.
+
+    An error inside the block removes what was written.
+
+    Raises:
+        BagError: when `path` exists, or for a message of unknown type.
+    """
+
+    def __init__(self, path, compress: bool = False):
+        self.path = Path(path).absolute()
+        self.bare = self.path.suffix == ".mcap"
+        self.partial = self.path.with_name(self.path.name + ".partial")
+        self._compress = compress
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._connections: dict[str, Connection] = {}
+        self._writer: Writer | None = None
+
+    def __enter__(self) -> BagWriter:
+        if self.path.exists():
+            raise BagError(f"bag '{self.path}' exists already – choose another name, or remove it first")
+        if self.partial.exists():
+            raise BagError(
+                f"'{self.partial}' exists: a run is writing it, or one was killed – remove it if none is running"
+            )
+        # rosbags names the file after its folder: give the folder the final name, one level down.
+        writer = Writer(self.partial / self.path.stem, version=8, storage_plugin=StoragePlugin.MCAP)
+        if self._compress:
+            writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        writer.open()
+        self._writer = writer
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._writer.abort()
+            self._writer = None
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def write(self, topic: str, message, stamp_ns: int, type_name: str | None = None) -> None:
+        """Append a message.
+
+        Args:
+            message: an object of the `rosbags` library, or CDR bytes together with their `type_name`
+                (`sensor_msgs/msg/Image`).
+            stamp_ns: time of recording, nanoseconds.
+        """
+        raw = isinstance(message, bytes | bytearray | memoryview)
+        name = type_name if raw else message.__msgtype__
+        if name not in self._store.fielddefs:
+            raise BagError(f"type '{name}' of {topic} is unknown, expected a message type of ROS 2 Jazzy")
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(topic, name, typestore=self._store)
+        elif self._connections[topic].msgtype != name:
+            raise BagError(f"{topic} carries {self._connections[topic].msgtype}, it cannot carry {name} as well")
+        data = message if raw else self._store.serialize_cdr(message, name)
+        self._writer.write(self._connections[topic], stamp_ns, data)
+
+    def close(self) -> None:
+        """Finish the recording and give it its name."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._writer = None
+        folder = self.partial / self.path.stem
+        (folder / f"{self.path.stem}.mcap" if self.bare else folder).rename(self.path)
+        shutil.rmtree(self.partial)
