@@ -30,3 +30,7 @@ class CheckpointError(ScDepthError):
 
 class ConfigError(ScDepthError):
     """A setting outside its allowed values."""
+
+
+class BackendError(ScDepthError):
+    """A device or inference library that is not there."""

@@ -60,7 +60,7 @@ def project(points: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def inside_image(pixels: Tensor, height: int, width: int) -> Tensor:
-    """True (B, 1, H, W) where pixels (B, 2, H, W) lie within the outermost pixel centres, so sampling needs no padding."""
+    """True (B, 1, H, W) where pixels (B, 2, H, W) lie within the outermost pixel centres: sampling needs no padding."""
     u, v = pixels[:, 0:1], pixels[:, 1:2]
     slack = 1e-3  # float rounding must not cost an identity warp its border
     return (u >= -slack) & (u <= width - 1 + slack) & (v >= -slack) & (v <= height - 1 + slack)

@@ -57,10 +57,7 @@ def inverse_warp(
     pixels, computed = project(points, K)
     valid = (computed > MIN_DEPTH) & inside_image(pixels, *image.shape[-2:])
     both = torch.cat([image, source_depth], dim=1)
-    if reference_numerics:
-        sampled = _sample_reference(both, pixels)
-    else:
-        sampled = sample(both, pixels)
+    sampled = _sample_reference(both, pixels) if reference_numerics else sample(both, pixels)
     return Warp(sampled[:, :-1], sampled[:, -1:], computed.clamp(min=MIN_DEPTH), valid)
 
 

@@ -130,10 +130,7 @@ def consistency_loss(pairs: list[PairErrors], options: ConsistencyOptions) -> Co
         return _reference_loss(pairs, options)
     sources = len(pairs) // 2
     frames = [pairs[:sources], *([pair] for pair in pairs[sources:])]
-    if options.minimum:
-        chosen = [_best_candidate(candidates) for candidates in frames]
-    else:
-        chosen = pairs
+    chosen = [_best_candidate(candidates) for candidates in frames] if options.minimum else pairs
     valid = torch.cat([pair.valid for pair in chosen])
     return ConsistencyLoss(
         masked_mean(torch.cat([pair.photometric for pair in chosen]), valid),

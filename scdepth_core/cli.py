@@ -1,0 +1,53 @@
+"""The `scdepth` command: each sub-command is a module with add_arguments(parser) and run(args)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from scdepth_core.errors import ScDepthError
+
+COMMANDS = {
+    "extract": ("scdepth_ros.extract", "frames, depth and poses out of ROS bags, as a data set"),
+    "synthesize": (
+        "scdepth_core.data.synthesize",
+        "rendered rooms and corridors with exact depth and poses, as a data set",
+    ),
+    "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
+    "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
+    "predict": ("scdepth_core.inference.predict", "depth of images, as arrays and pictures"),
+}
+OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it configures
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a sub-command. A known error becomes one line and exit status 1; a bug keeps its traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="scdepth",
+        description="Scale-consistent depth from plain video: data, training, evaluation.",
+        epilog="'scdepth COMMAND --help' explains one command.",
+    )
+    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        sub = choices.add_parser(name, help=summary, description=summary, add_help=name not in OWN_PARSER)
+        if arguments[:1] == [name] and name not in OWN_PARSER:
+            importlib.import_module(module).add_arguments(sub)
+    try:
+        if arguments and arguments[0] in OWN_PARSER:
+            result = importlib.import_module(COMMANDS[arguments[0]][0]).run(arguments[1:])
+        else:
+            args = parser.parse_args(arguments)
+            result = importlib.import_module(COMMANDS[args.command][0]).run(args)
+    except ScDepthError as error:
+        print(f"scdepth: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("scdepth: interrupted", file=sys.stderr)
+        return 130
+    return result or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

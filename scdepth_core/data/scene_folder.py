@@ -1,0 +1,173 @@
+"""What a data set holds on disk: training scenes, validation scenes, test images. Nothing is loaded but text files.
+
+ROOT/dataset.yaml                        optional: depth_factor (units of the 16-bit depth files per metre), ...
+ROOT/training/train.txt, val.txt         scene names, one a line
+ROOT/training/<scene>/<stem>.jpg|png     frames, in name order
+ROOT/training/<scene>/cam.txt            3x3 intrinsics of the frames, pixels
+ROOT/training/<scene>/depth/<stem>.png|npy   optional ground truth
+ROOT/testing/color/<stem>.jpg|png, ROOT/testing/depth/<stem>.png|npy
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from scdepth_core.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+DEPTH_SUFFIXES = (".png", ".npy")
+DEFAULT_DEPTH_FACTOR = 1000.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One continuous stretch of video.
+
+    Attributes:
+        images: frame files in time order.
+        depths: ground-truth file of each frame, None where there is none.
+        K: (3, 3) float32 intrinsics of the frames as stored.
+    """
+
+    name: str
+    images: list[Path]
+    depths: list[Path | None]
+    K: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SceneFolder:
+    """A data set in the scene-folder format. Raises DataError, naming the file, for what is missing or malformed."""
+
+    root: Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "root", Path(self.root))
+        if not self.root.is_dir():
+            raise DataError(f"data set '{self.root}' is not a folder – make one with 'scdepth extract' or 'synthesize'")
+
+    @cached_property
+    def attributes(self) -> dict:
+        """Entries of dataset.yaml, or nothing for data sets that were made elsewhere."""
+        path = self.root / "dataset.yaml"
+        return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+
+    @property
+    def depth_factor(self) -> float:
+        """Units of the 16-bit depth files per metre."""
+        return float(self.attributes.get("depth_factor", DEFAULT_DEPTH_FACTOR))
+
+    @cached_property
+    def training(self) -> list[Scene]:
+        """Scenes listed in train.txt."""
+        return self._listed("train.txt")
+
+    @cached_property
+    def validation(self) -> list[Scene]:
+        """Scenes listed in val.txt."""
+        return self._listed("val.txt")
+
+    @cached_property
+    def testing(self) -> list[tuple[Path, Path]]:
+        """Image and ground-truth depth of each test frame, paired by stem."""
+        color, depth = self.root / "testing" / "color", self.root / "testing" / "depth"
+        images = image_files(color)
+        if not images:
+            raise DataError(f"no test images in '{color}' – expected <name>.jpg or <name>.png")
+        return list(zip(images, pair_by_stem(images, depth, DEPTH_SUFFIXES)))
+
+    def _listed(self, listing: str) -> list[Scene]:
+        path = self.root / "training" / listing
+        if not path.exists():
+            raise DataError(f"'{path}' is missing – list one scene name a line in it")
+        names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        if not names:
+            raise DataError(f"'{path}' lists no scene – write one scene name a line")
+        return [_read_scene(self.root / "training" / name) for name in names]
+
+
+def _read_scene(folder: Path) -> Scene:
+    if not folder.is_dir():
+        raise DataError(f"scene '{folder.name}' is listed, but the folder '{folder}' is missing")
+    images = image_files(folder)
+    if not images:
+        raise DataError(f"scene '{folder.name}' has no *.jpg or *.png in '{folder}'")
+    available = {path.stem: path for path in _files(folder / "depth", DEPTH_SUFFIXES)}
+    stray = sorted(available.keys() - {path.stem for path in images})
+    if stray:
+        raise DataError(f"'{available[stray[0]]}' has no image named '{stray[0]}.*' beside it in '{folder}'")
+    depths = [available.get(path.stem) for path in images]
+    return Scene(folder.name, images, depths, read_intrinsics(folder / "cam.txt"))
+
+
+def read_intrinsics(path: Path) -> np.ndarray:
+    """The (3, 3) float32 matrix in a cam.txt; DataError when it is not one."""
+    if not path.exists():
+        raise DataError(f"'{path}' is missing – write the 3x3 intrinsics of the images into it, three numbers a line")
+    try:
+        numbers = np.array(path.read_text().replace(",", " ").split(), np.float64)
+    except ValueError as error:
+        raise DataError(f"'{path}' holds something other than numbers ({error}) – expected 3x3 intrinsics") from None
+    if numbers.size != 9:
+        raise DataError(f"'{path}' has {numbers.size} numbers, expected 9 (3x3 intrinsics)")
+    K = numbers.reshape(3, 3)
+    if not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise DataError(f"'{path}' has fx={K[0, 0]:g} fy={K[1, 1]:g}, expected finite intrinsics with both above 0")
+    return K.astype(np.float32)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Images of a folder in name order; two with the same stem are an error."""
+    files = _files(folder, IMAGE_SUFFIXES)
+    for first, second in zip(files, files[1:]):
+        if first.stem == second.stem:
+            raise DataError(f"'{first.name}' and '{second.name}' in '{folder}' are the same frame – remove one")
+    return files
+
+
+def pair_by_stem(images: list[Path], folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The file of `folder` with the stem of each image; a missing partner is an error that names it."""
+    available = {path.stem: path for path in _files(folder, suffixes)}
+    missing = [image for image in images if image.stem not in available]
+    if missing:
+        wanted = " or ".join(f"{missing[0].stem}{suffix}" for suffix in suffixes)
+        raise DataError(
+            f"{len(missing)} of {len(images)} images have no partner in '{folder}': '{missing[0].name}' needs {wanted}"
+        )
+    return [available[image.stem] for image in images]
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; DataError when the file cannot be decoded."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"'{path}' cannot be decoded as an image – remove it or write it again")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_depth(path: Path, depth_factor: float) -> np.ndarray:
+    """(H, W) float32 metres, 0 where unknown. 16-bit PNG are divided by depth_factor; .npy are metres already."""
+    if path.suffix == ".npy":
+        depth = np.load(path).astype(np.float32).squeeze()
+    else:
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            raise DataError(f"'{path}' cannot be decoded as an image – remove it or write it again")
+        if stored.dtype != np.uint16:
+            raise DataError(f"'{path}' is {stored.dtype}, expected a 16-bit PNG ({depth_factor:g} units a metre)")
+        depth = stored.astype(np.float32) / depth_factor
+    if depth.ndim != 2:
+        raise DataError(f"'{path}' has shape {depth.shape}, expected one depth a pixel (H, W)")
+    return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.suffix.lower() in suffixes), key=lambda p: p.stem)

@@ -1,0 +1,96 @@
+"""`scdepth predict`: depth of image files, as arrays or 16-bit PNG, and as pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from scdepth_core.data.scene_folder import image_files, read_image
+from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.inference.estimator import DepthEstimator
+from scdepth_core.visualization import colorize_depth
+
+FORMATS = ("npy", "png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, nargs="+", help="images, or folders of images (*.jpg, *.png)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy or NAME.png, and NAME_color.png")
+    parser.add_argument("--weights", type=Path, help=".safetensors or .ckpt (default: the starter weights)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="npy", help="npy: float32; png: 16 bits, --depth-factor (default: npy)"
+    )
+    parser.add_argument("--depth-factor", type=float, default=1000.0, help="PNG units per metre (default: 1000)")
+    parser.add_argument("--metres-per-unit", type=float, help="scale to metres (default: the weights' own, else 1)")
+    parser.add_argument("--range", type=float, nargs=2, metavar=("NEAR", "FAR"), help="fixed range of the colours")
+    parser.add_argument("--no-color", action="store_true", help="leave the pictures out")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict every image; each file appears under its final name only when it is complete."""
+    images = collect_images(args.input)
+    estimator = DepthEstimator.load(args.weights, args.device)
+    scale = args.metres_per_unit or estimator.metadata.metres_per_unit or 1.0
+    metric = bool(args.metres_per_unit or estimator.metadata.metres_per_unit)
+    args.out.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    for name, path in tqdm(images.items(), unit="image", desc="depth", disable=None):
+        depth = estimator.predict(read_image(path)) * np.float32(scale)
+        save_depth(args.out / f"{name}.{args.format}", depth, args.depth_factor)
+        if not args.no_color:
+            near, far = args.range or np.percentile(depth, (2, 98))
+            save_png(args.out / f"{name}_color.png", colorize_depth(depth, near, far)[..., ::-1])
+    summary = {
+        "images": len(images),
+        "out": str(args.out),
+        "unit": "metres" if metric else "network units",
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    print(json.dumps(summary) if args.json else f"{len(images)} depth maps in '{args.out}', in {summary['unit']}")
+    return 0
+
+
+def collect_images(inputs: list[Path]) -> dict[str, Path]:
+    """Output name -> file, for files and folders; names that would overwrite each other are an error."""
+    images: dict[str, Path] = {}
+    for entry in inputs:
+        if not entry.exists():
+            raise DataError(f"'{entry}' does not exist – give images or folders of images")
+        files = image_files(entry) if entry.is_dir() else [entry]
+        if not files:
+            raise DataError(f"folder '{entry}' has no *.jpg or *.png")
+        for path in files:
+            if path.stem in images:
+                raise ConfigError(f"'{images[path.stem]}' and '{path}' would both become '{path.stem}' – use two runs")
+            images[path.stem] = path
+    return images
+
+
+def save_depth(path: Path, depth: np.ndarray, depth_factor: float) -> None:
+    """(H, W) float32 as .npy, or as 16-bit PNG in 1/depth_factor units, 0 beyond what 16 bits hold."""
+    if path.suffix == ".npy":
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            np.save(file, depth)
+        partial.replace(path)
+        return
+    units = np.rint(depth * depth_factor)
+    save_png(path, np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16))
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Write a PNG in one step (BGR order where it has colours)."""
+    done, encoded = cv2.imencode(".png", image)
+    if not done:
+        raise DataError(f"'{path}' cannot be encoded from {image.dtype} {image.shape}")
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(encoded.tobytes())
+    partial.replace(path)

@@ -1,0 +1,83 @@
+"""Loaders for training and validation, as Lightning wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from scdepth_core.data import Augmentation, DepthDataset, EpochSampler, SceneFolder, SequenceDataset
+from scdepth_core.errors import ConfigError, DataError
+
+
+class SequenceDataModule(pl.LightningDataModule):
+    """Short sequences of a scene folder for training; frames with depth, or sequences, for validation.
+
+    Args:
+        root: the data set, in the scene-folder format.
+        height: of the samples, pixels, a multiple of 32; files of another size are resampled.
+        width: of the samples, pixels, a multiple of 32.
+        batch_size: samples per step and process; one sample is three frames.
+        stride: frames between target and source: 1 for driving at 10 Hz, more for slow or high-rate video.
+        workers: loader processes; 0 loads in the training process.
+        flip: probability of a left-right mirror.
+        max_zoom: largest random zoom.
+        validation_stride: validate on every n-th frame with depth.
+        seed: of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        height: int = 256,
+        width: int = 320,
+        batch_size: int = 8,
+        stride: int = 1,
+        workers: int = 4,
+        flip: float = 0.5,
+        max_zoom: float = 1.15,
+        validation_stride: int = 1,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if height % 32 or width % 32 or min(height, width) < 64:
+            raise ConfigError(f"sample size is {height}x{width} (HxW), expected multiples of 32, at least 64")
+        if stride < 1 or batch_size < 1 or validation_stride < 1:
+            raise ConfigError(
+                f"stride {stride}, batch_size {batch_size}, validation_stride {validation_stride}: expected at least 1"
+            )
+        self.folder = SceneFolder(Path(root))
+        described = f"{self.folder.root.resolve().name}, {len(self.folder.training)} training scenes"
+        self.save_hyperparameters({"height": height, "width": width, "stride": stride, "dataset": described})
+        self.height, self.width, self.batch_size, self.stride = height, width, batch_size, stride
+        self.workers, self.validation_stride, self.seed = workers, validation_stride, seed
+        self.augmentation = Augmentation(flip, max_zoom)
+
+    def train_dataloader(self) -> DataLoader:
+        dataset = SequenceDataset(
+            self.folder.training, self.height, self.width, self.stride, self.augmentation, self.seed
+        )
+        sampler = EpochSampler(len(dataset), self.seed, self.trainer.global_rank, self.trainer.world_size)
+        if len(sampler) < self.batch_size:
+            raise DataError(
+                f"'{self.folder.root}' has {len(sampler)} training samples a process, batch_size is {self.batch_size} "
+                "– lower it or record more"
+            )
+        return DataLoader(
+            dataset,
+            self.batch_size,
+            sampler=sampler,
+            drop_last=True,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        scenes = self.folder.validation
+        if self.trainer.lightning_module.validation == "depth":
+            dataset = DepthDataset(scenes, self.height, self.width, self.folder.depth_factor, self.validation_stride)
+            return DataLoader(dataset, batch_size=1, num_workers=min(self.workers, 2))
+        dataset = SequenceDataset(scenes, self.height, self.width, self.stride)
+        return DataLoader(dataset, self.batch_size, num_workers=min(self.workers, 2))

@@ -1,0 +1,120 @@
+"""The `scdepth train` command: one YAML file, every value overridable, resumable."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.errors import CheckpointError, ConfigError
+from scdepth_core.training.data_module import SequenceDataModule
+from scdepth_core.training.v1 import SCDepthV1
+
+DESCRIPTION = """Train depth and motion from video.
+
+Example: scdepth train --config config/train/indoor.yaml --data data/kitchen --trainer.max_epochs 20
+Resume:  the same command with --resume last
+"""
+
+
+def build_parser() -> ArgumentParser:
+    """Every setting of the model, the samples and the trainer, with its type and default."""
+    parser = ArgumentParser(prog="scdepth train", description=DESCRIPTION, default_env=False)
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="YAML with any of the settings below; flags override it"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data set in the scene-folder format")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/v1"), help="folder of the run: checkpoints, logs, weights"
+    )
+    parser.add_argument(
+        "--resume", type=str | None, default=None, help="'last' goes on from OUT/checkpoints/last.ckpt; or a .ckpt file"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
+    parser.add_class_arguments(SCDepthV1, "model")
+    parser.add_class_arguments(SequenceDataModule, "samples")
+    chosen_here = {"logger", "callbacks", "default_root_dir", "plugins"}
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=chosen_here, instantiate=False)
+    parser.link_arguments("data", "samples.root")
+    parser.link_arguments("seed", "samples.seed")
+    parser.set_defaults(
+        {
+            "trainer.max_epochs": 100,
+            "trainer.limit_train_batches": 1000,
+            "trainer.num_sanity_val_steps": 0,
+            "trainer.use_distributed_sampler": False,
+            "trainer.log_every_n_steps": 20,
+            "trainer.enable_model_summary": False,
+        }
+    )
+    return parser
+
+
+def run(arguments: list[str]) -> None:
+    """Train with command-line arguments; writes OUT/checkpoints/{best,last}.ckpt and OUT/weights.safetensors."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    resume = _resume_path(settings)
+    if resume is not None:
+        settings.model.pretrained = "none"  # the checkpoint replaces the weights anyway
+    _quiet_lightning()
+    pl.seed_everything(settings.seed, verbose=False)
+    built = parser.instantiate_classes(settings)
+    model, samples = built.model, built.samples
+    best = ModelCheckpoint(
+        settings.out / "checkpoints",
+        filename="best",
+        monitor="val/score",
+        save_last=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
+    trainer = pl.Trainer(
+        **settings.trainer.as_dict(),
+        default_root_dir=settings.out,
+        logger=TensorBoardLogger(settings.out, name="log", version=""),
+        callbacks=[best, LearningRateMonitor(), TQDMProgressBar(refresh_rate=10)],
+    )
+    trainer.fit(model, samples, ckpt_path=resume)
+    if trainer.is_global_zero:
+        source = best.best_model_path or best.last_model_path
+        export(Path(source), settings.out / "weights.safetensors")
+        score = f"{float(best.best_model_score):.4f}" if best.best_model_score is not None else "not validated"
+        print(f"best validation score {score}, weights in {settings.out / 'weights.safetensors'}")
+
+
+def export(checkpoint: Path, path: Path) -> None:
+    """Write the inference file of a training checkpoint: DepthNet alone, and what is needed to use it."""
+    save_weights(path, *load_weights(checkpoint))
+
+
+def _resume_path(settings: Namespace) -> Path | None:
+    last = settings.out / "checkpoints" / "last.ckpt"
+    if settings.resume is None:
+        if last.exists():
+            raise ConfigError(
+                f"'{settings.out}' holds a run already – go on with --resume last, or choose another --out"
+            )
+        return None
+    path = last if settings.resume == "last" else Path(settings.resume)
+    if not path.exists():
+        raise CheckpointError(f"cannot resume from '{path}': no such file – leave --resume out to start anew")
+    return path
+
+
+def _quiet_lightning() -> None:
+    """Leave out what does not help: hardware banners, product tips, advice against choices that were made."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="pytorch_lightning")
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory.*",
+    ):
+        warnings.filterwarnings("ignore", message)
