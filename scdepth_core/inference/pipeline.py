@@ -1,0 +1,196 @@
+"""One camera frame, from pixels to metres and points, without ROS.
+
+Rectifier -> DepthEstimator.predict -> x metres_per_unit -> validity mask -> point cloud, colours
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from scdepth_core.errors import CameraError, ConfigError
+from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.point_cloud import RayTable, point_cloud
+from scdepth_core.geometry.rectification import Rectifier
+from scdepth_core.visualization import colorize_depth
+
+_SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """What may change between two frames.
+
+    Attributes:
+        metres_per_unit: scale of the network's depth; None takes the one that the weights carry.
+        min_depth, max_depth: metres; depth outside is invalid.
+        cloud_step: the cloud has every cloud_step-th pixel of every cloud_step-th row.
+        color_low, color_high: metres at the two ends of the colour scale.
+
+    Raises:
+        ConfigError: for a value outside its allowed range.
+    """
+
+    metres_per_unit: float | None = None
+    min_depth: float = 0.0
+    max_depth: float = float("inf")
+    cloud_step: int = 1
+    color_low: float = 0.3
+    color_high: float = 10.0
+
+    def __post_init__(self):
+        scale = self.metres_per_unit
+        if scale is not None and not 0 < scale < float("inf"):
+            raise ConfigError(f"metres_per_unit is {scale}, expected a positive number, or none to ask the weights")
+        for low, high in (("min_depth", "max_depth"), ("color_low", "color_high")):
+            a, b = getattr(self, low), getattr(self, high)
+            if not 0 <= a < b:
+                raise ConfigError(f"{low} is {a} and {high} is {b}, expected 0 <= {low} < {high}")
+        if self.cloud_step < 1:
+            raise ConfigError(f"cloud_step is {self.cloud_step}, expected at least 1")
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came out of one frame. All images are rectified and of the input's size.
+
+    Attributes:
+        depth: (H, W) float32 metres along z (network units while the scale is unknown), NaN where invalid.
+        rgb: (H, W, 3) uint8, the rectified picture.
+        camera: of `depth` and `rgb`; None when the frame came without one (then nothing was rectified).
+        cloud: (h, w, 8) float32 in the layout of `point_cloud`, or None when not wanted or without a camera.
+        color: (H, W, 3) uint8 RGB picture of the depth, or None when not wanted.
+        timings: milliseconds by stage: rectify, network, mask, cloud, color; only those that ran.
+    """
+
+    depth: np.ndarray
+    rgb: np.ndarray
+    camera: Camera | None
+    cloud: np.ndarray | None = None
+    color: np.ndarray | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class CameraTables:
+    """Whatever depends on the calibration alone: rectification maps, rays, pixels that rectification cannot fill."""
+
+    def __init__(self, source: Camera):
+        self.source = source
+        self.rectifier = Rectifier(source)
+        self.camera = self.rectifier.camera
+        self.invalid = None if self.rectifier.valid.all() else ~self.rectifier.valid
+        self._rays: RayTable | None = None
+
+    def rays(self, step: int) -> RayTable:
+        if self._rays is None or self._rays.step != step:
+            self._rays = RayTable(self.camera, step)
+        return self._rays
+
+
+class FramePipeline:
+    """Runs frames through an estimator.
+
+    Args:
+        estimator: a DepthEstimator, or anything with its `predict` and `metadata`.
+        settings: fields of PipelineSettings, by name.
+
+    Attributes:
+        settings: PipelineSettings; assign another one to change them from the next frame on.
+    """
+
+    def __init__(self, estimator, **settings):
+        self.estimator = estimator
+        self.settings = PipelineSettings(**settings)
+        self._tables: CameraTables | None = None
+
+    @property
+    def scale(self) -> float:
+        """Metres per network unit in use; 1 while nobody knows it."""
+        return self._known_scale or 1.0
+
+    @property
+    def is_metric(self) -> bool:
+        """False while depth is in network units, because neither the settings nor the weights know the scale."""
+        return self._known_scale is not None
+
+    def tables(self, camera: Camera) -> CameraTables:
+        """The tables of this camera, made once for as long as the same object comes in."""
+        if self._tables is None or self._tables.source is not camera:
+            self._tables = CameraTables(camera)
+        return self._tables
+
+    def process(
+        self,
+        rgb: np.ndarray,
+        camera: Camera | None,
+        want_cloud: bool = True,
+        want_color: bool = False,
+        cloud_out: np.ndarray | None = None,
+    ) -> FrameResult:
+        """Depth, and what follows from it, for one picture.
+
+        Args:
+            rgb: (H, W, 3) uint8 RGB or (H, W) uint8 grey, as the camera took it, lens distortion and all.
+            camera: of that picture; None when unknown: no rectification, no cloud. Pass the same object for as long
+                as the calibration stays the same; maps and rays are kept for it.
+            cloud_out: (h, w, 8) float32 buffer for the cloud, see `point_cloud`; ignored when of another shape.
+
+        Raises:
+            SizeMismatchError: when the camera is not of the picture's size.
+        """
+        check_size(rgb, camera)
+        settings, timings = self.settings, {}
+        with _timed(timings, "rectify"):
+            tables = None if camera is None else self.tables(camera)
+            if tables is not None:
+                rgb = tables.rectifier(rgb)
+            if rgb.ndim == 2:
+                rgb = cv2.cvtColor(rgb, cv2.COLOR_GRAY2RGB)
+        with _timed(timings, "network"):
+            depth = self.estimator.predict(rgb)
+        with _timed(timings, "mask"):
+            depth = cv2.multiply(depth, self.scale)
+            valid = cv2.inRange(depth, max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST))
+            np.copyto(depth, np.float32(np.nan), where=valid == 0)
+            if tables is not None and tables.invalid is not None:
+                np.copyto(depth, np.float32(np.nan), where=tables.invalid)
+        cloud = color = None
+        if want_cloud and tables is not None:
+            with _timed(timings, "cloud"):
+                rays = tables.rays(settings.cloud_step)
+                fits = cloud_out is not None and cloud_out.shape[:2] == rays.shape
+                cloud = point_cloud(depth, rays, rgb, cloud_out if fits else None)
+        if want_color:
+            with _timed(timings, "color"):
+                color = colorize_depth(depth, settings.color_low, settings.color_high)
+        return FrameResult(depth, rgb, tables and tables.camera, cloud, color, timings)
+
+    @property
+    def _known_scale(self) -> float | None:
+        return self.settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
+
+
+class SizeMismatchError(CameraError):
+    """The camera was calibrated for an image of another size."""
+
+    kind = "camera_size_mismatch"
+
+
+def check_size(image: np.ndarray, camera: Camera | None) -> None:
+    """Raise SizeMismatchError when a camera is given that cannot have taken the image."""
+    if camera is not None and (camera.height, camera.width) != image.shape[:2]:
+        raise SizeMismatchError(
+            f"camera_info is for {camera.width}x{camera.height}, the image is {image.shape[1]}x{image.shape[0]} "
+            "– publish both for the same size"
+        )
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str):
+    start = time.perf_counter()
+    yield
+    timings[stage] = (time.perf_counter() - start) * 1e3
