@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_size, default=(128, 96), metavar="WxH", help="image size (default: 128x96)")
     parser.add_argument("--fov", type=float, default=65.0, help="horizontal field of view, degrees (default: 65)")
     parser.add_argument("--fov-spread", type=float, default=0.0, help="draw each scene's field of view within +- this")
-    parser.add_argument("--fps", type=float, default=6.0, help="frames a second (default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=5.0, help="frames a second (default: %(default)s)")
     parser.add_argument("--kind", choices=KINDS, default="mixed", help="rooms, corridors or both (default: mixed)")
     parser.add_argument(
         "--style", choices=(*STYLES, "mixed"), default="handheld", help="camera motion (default: handheld)"

@@ -156,7 +156,7 @@ def lacquer(rng, colour=None) -> Paint:
     colour = random_colour(rng, (0.0, 0.8), (0.12, 0.95)) if colour is None else colour
 
     def paint(canvas: Canvas) -> np.ndarray:
-        wear = np.clip(canvas.noise(0.25, 4) - 1.2, 0, 0.5)[..., None]
+        wear = np.clip(canvas.noise(0.25, 4) - 1.2, 0, 0.25)[..., None]
         return canvas.fill(colour) * (1 + 0.06 * canvas.noise(0.3, 5, fall=0.8)[..., None]) * (1 - wear)
 
     return paint

@@ -30,7 +30,7 @@ class Renderer:
         scene: what to draw.
         camera: intrinsics and distortion; the image is rendered through the distortion directly.
         supersampling: rays per pixel along each axis for the colour image (depth is that of the pixel's centre).
-        texels_per_metre: resolution of the textures; by default what the camera resolves from a metre away.
+        texels_per_metre: resolution of the textures; by default what suits the focal length.
         atlas: textures baked before, to share between renderers of the same scene.
     """
 
@@ -44,7 +44,7 @@ class Renderer:
     ):
         self.scene, self.camera, self.supersampling = scene, camera, supersampling
         if texels_per_metre is None:
-            texels_per_metre = float(np.clip(camera.K[0, 0], 64, 320))
+            texels_per_metre = float(np.clip(0.75 * camera.K[0, 0], 64, 192))
         self.atlas = atlas or TextureAtlas(scene, texels_per_metre)
         surfaces = self.atlas.surfaces
         self._normals = np.stack([s.normal for s in surfaces])
