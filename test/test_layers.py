@@ -24,8 +24,10 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.cli": 5,
     "scdepth_ros.demo": 5,
 }
-ROS_PACKAGES = ("rclpy", "sensor_msgs", "nav_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "geometry_msgs",
-                "builtin_interfaces", "cv_bridge", "launch", "launch_ros", "ament_index_python", "rosbag2_py", "rosbags")  # fmt: skip
+ROS_PACKAGES = (
+    *("rclpy", "sensor_msgs", "nav_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "geometry_msgs"),
+    *("builtin_interfaces", "cv_bridge", "launch", "launch_ros", "ament_index_python", "rosbag2_py", "rosbags"),
+)
 STRANGERS = [("scdepth_core.training", "scdepth_core.inference"), ("scdepth_core.inference", "scdepth_core.training")]
 
 
