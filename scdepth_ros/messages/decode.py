@@ -33,7 +33,8 @@ def decode_image(msg) -> np.ndarray:
         a view on the message's own bytes: treat it as read-only.
 
     Raises:
-        ImageMessageError: (an ImageError with a `kind`) for an encoding that is unknown, or bytes that do not fit size, step and encoding.
+        ImageMessageError: an ImageError with a `kind`, for an encoding that is unknown, or bytes that do not fit size,
+            step and encoding.
     """
     if not hasattr(msg, "encoding"):
         return _decode_compressed_image(msg)

@@ -1,0 +1,101 @@
+"""Start depth_node beside a camera driver, with the transport settings that camera images need.
+
+ros2 launch scdepth_ros depth.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info rviz:=true
+
+Start the camera driver with the same transport settings: eval "$(python3 -m scdepth_ros.transport_env)".
+Works unchanged with ROS 2 Humble, Jazzy and Kilted.
+"""
+
+import sys
+from pathlib import Path
+
+from ament_index_python.packages import get_package_prefix
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchDescription
+from scdepth_ros.share import share_file
+from scdepth_ros.transport_env import transport_env
+
+BOOLEAN = ["true", "false"]
+RESULTS = ("depth/image_rect", "depth/camera_info", "points", "depth/colorized")
+
+
+def generate_launch_description():
+    """The arguments, and a function that makes the nodes of their values."""
+    arguments = [
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=str(share_file("config/depth_node.yaml")),
+            description="YAML file with the parameters of depth_node.",
+        ),
+        DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics."),
+        DeclareLaunchArgument("use_sim_time", default_value="false", choices=BOOLEAN, description="Use /clock."),
+        DeclareLaunchArgument(
+            "log_level",
+            default_value="info",
+            choices=["debug", "info", "warn", "error", "fatal"],
+            description="Least severity that is logged.",
+        ),
+        DeclareLaunchArgument(
+            "autostart",
+            default_value="true",
+            choices=BOOLEAN,
+            description="Configure and activate at once; false leaves that to a lifecycle manager.",
+        ),
+        DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEAN, description="Show the results in RViz."),
+        DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
+        DeclareLaunchArgument(
+            "camera_info", default_value="camera_info", description="Topic of the camera's calibration."
+        ),
+        DeclareLaunchArgument(
+            "weights", default_value="", description="Weights file; empty keeps what params_file says."
+        ),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context):
+    """depth_node, and RViz if wanted. A function, because an empty `weights` must not overrule the YAML file."""
+
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    parameters = {name: value(name) == "true" for name in ("use_sim_time", "autostart")}
+    if value("weights"):
+        parameters["weights"] = str(Path(value("weights")).expanduser())
+    environment = transport_env(context.environment)
+    depth_node = Node(
+        **_executable(["--ros-args", "--log-level", value("log_level")]),
+        name="depth_node",
+        namespace=value("namespace"),
+        parameters=[value("params_file"), parameters],
+        remappings=[(name, value(name)) for name in ("image", "camera_info")],
+        additional_env=environment,
+        output="screen",
+    )
+    if value("rviz") != "true":
+        return [depth_node]
+    prefix = f"/{value('namespace')}".rstrip("/").replace("//", "/")
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(share_file("config/depth.rviz"))],
+        parameters=[{"use_sim_time": parameters["use_sim_time"]}],
+        remappings=[(f"/{topic}", f"{prefix}/{topic}") for topic in RESULTS] if prefix else [],
+        additional_env=environment,
+        output="screen",
+    )
+    return [depth_node, rviz]
+
+
+def _executable(arguments):
+    """The installed executable; without a colcon installation, this Python and the module."""
+    try:
+        prefix = Path(get_package_prefix("scdepth_ros"))
+    except (LookupError, OSError):  # no such package, or no ROS installation at all
+        prefix = None
+    if prefix is not None and (prefix / "lib" / "scdepth_ros" / "depth_node").exists():
+        return {"package": "scdepth_ros", "executable": "depth_node", "arguments": arguments}
+    return {"executable": sys.executable, "arguments": ["-m", "scdepth_ros.depth_node", *arguments]}

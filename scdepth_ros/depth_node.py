@@ -1,0 +1,238 @@
+"""depth_node: camera images in; metric depth, clouds and coloured depth out.
+
+A lifecycle node with two threads. The spinning one receives messages and answers services; the inference thread takes
+the newest image and publishes what comes of it. PyTorch is imported on configure, not before.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.time import Time
+
+from scdepth_core.errors import ConfigError, ScDepthError
+from scdepth_ros.diagnostics import DiagnosticsWriter, NodeReport
+from scdepth_ros.frame_statistics import Statistics, Troubles
+from scdepth_ros.inputs import CameraInputs, Frame
+from scdepth_ros.live_settings import LiveSettings
+from scdepth_ros.messages.converter import image_decoder
+from scdepth_ros.outputs import DepthOutputs
+from scdepth_ros.worker import FrameWorker
+
+STOP_TIMEOUT = 10.0  # seconds that deactivate gives the frame in flight
+WARM_UP_SHAPE = (480, 640, 3)
+EXIT_TIMEOUT = 1.0  # and what it gets when the process is asked to end
+SUCCESS, FAILURE, ERROR = (getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR"))
+
+
+class DepthNode(LifecycleNode):
+    """Parameters are in parameters.py, topics in inputs.py and outputs.py, the work in frame_processor.py.
+
+    Raises:
+        ConfigError: when a parameter's initial value is not allowed.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__("depth_node", **kwargs)
+        self._processor = None
+        self._outputs: DepthOutputs | None = None
+        self._inputs: CameraInputs | None = None
+        self._worker: FrameWorker | None = None
+        self._model = self._failure = ""
+        self._live = LiveSettings(self, is_configured=lambda: self._processor is not None)
+        self._statistics = Statistics()
+        self._diagnostics = DiagnosticsWriter(self.get_name())
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still, diagnostics must not
+        self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+        _refuse_impossible_transitions(self)
+
+    def autostart(self) -> None:
+        """Configure and activate, if the parameter says so. A failed configure leaves the node unconfigured."""
+        if self._live.current.autostart and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    # Transitions
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        """Load the weights and run them once; on failure say why and stay unconfigured."""
+        try:
+            self._outputs = DepthOutputs(self)
+            self._processor = self._load_processor()
+        except ScDepthError as error:
+            return self._configure_failed(str(error), FAILURE)
+        except ImportError as error:
+            hint = "install it beside this Python, or start the node from the environment that has it"
+            return self._configure_failed(f"{error.name or 'a library'} cannot be imported ({error}) – {hint}", FAILURE)
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc())
+            return self._configure_failed(f"{type(error).__name__}: {error}", ERROR)
+        self._failure = ""
+        self.get_logger().info(f"configured with {self._model}")
+        if not self._processor.pipeline.is_metric:
+            self.get_logger().warning(
+                "depth is not metric: the weights carry no scale – set metres_per_unit to the metres of one unit"
+            )
+        return SUCCESS
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        """Subscribe, and compute from now on. Statistics start afresh."""
+        self._statistics.restart()
+        self._worker = FrameWorker(self._processor.handle)
+        self._inputs = CameraInputs(self, self._live.current.image_transport, self._on_image)
+        self.get_logger().info(f"waiting for images on {self._inputs.image_topic}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        """Unsubscribe and finish the frame in flight."""
+        finished = self._stop(STOP_TIMEOUT)
+        if not finished:
+            self.get_logger().error(f"the frame in flight did not finish within {STOP_TIMEOUT:g} s")
+            return ERROR
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        """Free the network and the publishers."""
+        self._free()
+        return SUCCESS
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        self._stop(STOP_TIMEOUT)
+        self._free()
+        return SUCCESS
+
+    def on_error(self, state) -> TransitionCallbackReturn:
+        """Whatever went wrong: let go of everything and be unconfigured."""
+        self._stop(STOP_TIMEOUT)
+        self._free()
+        return SUCCESS
+
+    def close(self) -> bool:
+        """Stop for good, in any state; False when the frame in flight would not end in time."""
+        finished = self._stop(EXIT_TIMEOUT)
+        self.destroy_node()
+        return finished
+
+    # Work
+
+    def _load_processor(self):
+        """Import PyTorch, load the weights and run them once, so that the first frame takes as long as the tenth."""
+        import torch
+
+        from scdepth_core.inference import DepthEstimator
+        from scdepth_core.inference.pipeline import FramePipeline
+        from scdepth_ros.frame_processor import FrameProcessor
+
+        settings = self._live.current
+        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) - 1))
+        cv2.setNumThreads(1)  # a second busy pool of threads costs far more than it brings
+        estimator = DepthEstimator.load(settings.weights or None, device=settings.device)
+        pipeline = FramePipeline(estimator, **settings.for_pipeline())
+        pipeline.process(np.zeros(WARM_UP_SHAPE, np.uint8), camera=None)
+        self._model = f"{settings.weights or 'starter weights'} on {estimator.device}"
+        troubles = Troubles(self._statistics, self.get_logger().warning)
+        return FrameProcessor(pipeline, image_decoder(), self._outputs, self._live, self._statistics, troubles)
+
+    def _configure_failed(self, reason: str, outcome: TransitionCallbackReturn) -> TransitionCallbackReturn:
+        self.get_logger().error(f"cannot configure: {reason}")
+        self._failure = reason
+        self._free()
+        return outcome
+
+    def _stop(self, timeout: float) -> bool:
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
+        finished = self._worker is None or self._worker.stop(timeout)
+        self._worker = None
+        return finished
+
+    def _free(self) -> None:
+        self._processor, self._model = None, ""
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _on_image(self, msg) -> None:
+        stamp = Time.from_msg(msg.header.stamp, clock_type=self.get_clock().clock_type)
+        self._statistics.image_arrived((self.get_clock().now() - stamp).nanoseconds * 1e-9)
+        if self._worker.submit(Frame(msg, self._inputs, time.monotonic())):
+            self._statistics.count("frames_replaced")
+
+    def _publish_diagnostics(self) -> None:
+        pipeline = self._processor and self._processor.pipeline
+        report = NodeReport(
+            state=self._state_machine.current_state[1],
+            failure=self._failure,
+            image_topic=self._inputs.image_topic if self._inputs else "",
+            info_topic=self._inputs.info_topic if self._inputs else "",
+            model=self._model,
+            scale=pipeline and pipeline.scale,
+            is_metric=pipeline is not None and pipeline.is_metric,
+            stages=tuple(self._processor.stages.items()) if self._processor else (),
+        )
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(self._diagnostics.array(stamp, report, self._statistics.snapshot()))
+
+
+def _refuse_impossible_transitions(node: LifecycleNode) -> None:
+    """Answer `success: false` to a transition that the present state does not have.
+
+    rclpy lets the error out of the service callback instead, which ends the process and leaves the caller waiting.
+    """
+    service = node._service_change_state
+    original = service.callback
+
+    def guarded(request, response):
+        try:
+            return original(request, response)
+        except RuntimeError as error:  # rclpy's RCLError
+            node.get_logger().warning(f"transition refused: {error}")
+            response.success = False
+            return response
+
+    service.callback = guarded
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is asked to end (SIGINT or SIGTERM); that takes at most two seconds."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also while PyTorch is being imported
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = DepthNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        node.autostart()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ConfigError as error:
+        rclpy.logging.get_logger("depth_node").fatal(str(error))
+        return 1
+    finally:
+        finished = node is None or node.close()
+        rclpy.try_shutdown()
+        if not finished:  # a network that takes longer than a second must not hold up the end of the process
+            os._exit(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

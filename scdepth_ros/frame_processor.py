@@ -1,0 +1,102 @@
+"""What happens to one image in the inference thread, from the message to the published results."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+import numpy as np
+import rclpy
+
+from scdepth_core.errors import CameraError, ImageError
+from scdepth_core.geometry.camera import Camera
+from scdepth_core.inference.pipeline import FramePipeline, PipelineSettings, check_size
+from scdepth_ros.frame_statistics import Statistics, Troubles
+from scdepth_ros.inputs import Calibration, CameraInputs, Frame
+from scdepth_ros.live_settings import LiveSettings
+from scdepth_ros.outputs import CLOUD, COLOR, INFO, DepthOutputs
+
+FIRST_INFO_TIMEOUT = 0.5  # seconds that the first image waits for its calibration, which may travel behind it
+
+
+class FrameProcessor:
+    """Decodes, computes and publishes. Only the inference thread calls `handle`, which never raises.
+
+    Attributes:
+        pipeline: the FramePipeline at work.
+        stages: milliseconds by stage of the last frame.
+    """
+
+    def __init__(
+        self,
+        pipeline: FramePipeline,
+        decode: Callable[[object], np.ndarray],
+        outputs: DepthOutputs,
+        live: LiveSettings,
+        statistics: Statistics,
+        troubles: Troubles,
+    ):
+        self.pipeline, self.stages = pipeline, {}
+        self._decode, self._outputs, self._live = decode, outputs, live
+        self._statistics, self._troubles = statistics, troubles
+        self._calibration = Calibration()
+        self._applied = None
+
+    def handle(self, frame: Frame) -> None:
+        """Turn one frame into whatever is subscribed to; trouble is counted and said, and the next frame welcome."""
+        try:
+            self._process(frame)
+        except ImageError as error:
+            self._troubles.report(getattr(error, "kind", "corrupt_data"), f"image not used: {error}")
+        except Exception:  # a bug, or a device that failed: the node lives on, and the traceback is in the log
+            if rclpy.ok():
+                self._troubles.report("internal_error", f"image not used because of a bug:\n{traceback.format_exc()}")
+
+    def _process(self, frame: Frame) -> None:
+        wanted = self._outputs.wanted()
+        if not wanted:
+            self._statistics.count("frames_unwanted")
+            return
+        settings = self._live.current
+        if settings is not self._applied:
+            self.pipeline.settings = PipelineSettings(**settings.for_pipeline())
+            self._applied = settings
+        image = self._decode(frame.msg)
+        camera = self._camera_of(image, frame.inputs)
+        header = frame.msg.header
+        if wanted == {INFO}:
+            if camera is not None:
+                self._outputs.publish_camera_info(self.pipeline.tables(camera).camera, header)
+            return
+        want_cloud = CLOUD in wanted and camera is not None
+        result = self.pipeline.process(
+            image, camera, want_cloud, want_color=COLOR in wanted, cloud_out=self._cloud_buffer(camera, want_cloud)
+        )
+        started = time.perf_counter()
+        self._outputs.publish(result, header, settings.depth_encoding, wanted)
+        self.stages = {**result.timings, "publish": (time.perf_counter() - started) * 1e3}
+        self._statistics.depth_published(time.monotonic() - frame.arrived)
+
+    def _camera_of(self, image: np.ndarray, inputs: CameraInputs) -> Camera | None:
+        """The image's camera, or None with the reason counted: depth is possible without, cloud and metres are not."""
+        if not inputs.wait_for_camera_info(FIRST_INFO_TIMEOUT):
+            self._no_camera("no_camera_info", f"no camera_info on {inputs.info_topic}")
+            return None
+        try:
+            camera = self._calibration.camera(inputs.camera_info)
+            check_size(image, camera)
+            self.pipeline.tables(camera)
+        except CameraError as error:
+            self._no_camera(getattr(error, "kind", "bad_camera_info"), str(error))
+            return None
+        return camera
+
+    def _no_camera(self, kind: str, sentence: str) -> None:
+        self._troubles.report(kind, f"{sentence}; until then depth comes without cloud, camera_info and rectification")
+
+    def _cloud_buffer(self, camera: Camera | None, want_cloud: bool) -> np.ndarray | None:
+        if not want_cloud:
+            return None
+        rays = self.pipeline.tables(camera).rays(self.pipeline.settings.cloud_step)
+        return self._outputs.cloud_buffer(rays.shape).points

@@ -1,0 +1,66 @@
+"""What depth_node publishes, and whether anybody listens."""
+
+from __future__ import annotations
+
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from scdepth_core.geometry.camera import Camera
+from scdepth_ros import qos
+from scdepth_ros.messages import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
+
+DEPTH, INFO, CLOUD, COLOR = "depth/image_rect", "depth/camera_info", "points", "depth/colorized"
+_TYPES = {DEPTH: Image, INFO: CameraInfo, CLOUD: PointCloud2, COLOR: Image}
+
+
+class DepthOutputs:
+    """Lifecycle publishers of the four results: made on configure, silent until activated.
+
+    Args:
+        node: a rclpy lifecycle node.
+    """
+
+    def __init__(self, node):
+        self._node = node
+        self._cloud: CloudBuffer | None = None
+        self._publishers = {topic: self._create(message, topic) for topic, message in _TYPES.items()}
+
+    def wanted(self) -> set[str]:
+        """The topics that have a subscriber now."""
+        return {topic for topic, publisher in self._publishers.items() if publisher.get_subscription_count() > 0}
+
+    def cloud_buffer(self, shape: tuple[int, int]) -> CloudBuffer:
+        """Memory for a cloud of this shape; the same one until the shape changes."""
+        if self._cloud is None or self._cloud.points.shape[:2] != shape:
+            self._cloud = CloudBuffer(shape)
+        return self._cloud
+
+    def publish_camera_info(self, camera: Camera, header) -> None:
+        self._publishers[INFO].publish(encode_camera_info(camera, header))
+
+    def publish(self, result, header, depth_encoding: str, wanted: set[str]) -> None:
+        """Send whatever of a FrameResult is wanted, under the header of its image; depth first."""
+        if DEPTH in wanted:
+            self._publishers[DEPTH].publish(encode_depth(result.depth, header, depth_encoding))
+        if INFO in wanted and result.camera is not None:
+            self.publish_camera_info(result.camera, header)
+        if CLOUD in wanted and result.cloud is not None:
+            ours = self._cloud is not None and result.cloud is self._cloud.points
+            data = self._cloud.data if ours else None
+            self._publishers[CLOUD].publish(encode_cloud(result.cloud, header, data))
+        if COLOR in wanted and result.color is not None:
+            self._publishers[COLOR].publish(encode_color(result.color, header))
+
+    def close(self) -> None:
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers, self._cloud = {}, None
+
+    def _create(self, message, topic: str):
+        name = self._node.resolve_topic_name(topic)
+        return self._node.create_lifecycle_publisher(
+            message,
+            topic,
+            qos.results(),
+            event_callbacks=qos.publisher_events(self._node.get_logger(), name),
+            qos_overriding_options=qos.overridable(),
+        )

@@ -1,0 +1,166 @@
+"""The parameters of depth_node: one table from which they are declared, checked and documented.
+
+`python -m scdepth_ros.parameters` prints the table in Markdown, as it stands in the README.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from scdepth_core.errors import ConfigError
+
+START, CONFIGURE, NOW = "start", "configure", "now"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table.
+
+    Attributes:
+        name: snake_case.
+        default: also gives the type: bool, int, float or str.
+        description: one sentence.
+        applies: START (read-only: restart the node), CONFIGURE (change it while the node is unconfigured) or NOW.
+        low, high: inclusive range of a number.
+        pattern: regular expression that a text must match whole, and `allowed` says it in words.
+    """
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    applies: str = NOW
+    low: float | None = None
+    high: float | None = None
+    pattern: str | None = None
+    allowed: str = ""
+
+    @property
+    def type_name(self) -> str:
+        names = {bool: "bool", int: "integer", float: "double", str: "string"}
+        return names[type(self.default)]
+
+    @property
+    def constraint(self) -> str:
+        """The allowed values in words; empty when anything goes."""
+        return self.allowed or ("" if self.low is None else f"{self.low:g} to {self.high:g}")
+
+    def checked(self, value):
+        """The value in the parameter's type (a whole number does for a double).
+
+        Raises:
+            ConfigError: for another type, or a value outside the allowed ones.
+        """
+        if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(self.default):
+            raise ConfigError(f"{self.name} is {value!r}, expected a {self.type_name}")
+        out_of_range = self.low is not None and not self.low <= value <= self.high
+        if out_of_range or (self.pattern is not None and not re.fullmatch(self.pattern, value)):
+            raise ConfigError(f"{self.name} is {value!r}, expected {self.constraint}")
+        return value
+
+
+PARAMETERS = (
+    Parameter("weights", "", "File of trained weights; empty takes the starter weights of the package.", CONFIGURE),
+    Parameter(
+        "device",
+        "auto",
+        "Where the network runs; auto takes the first CUDA device, or the CPU without one.",
+        CONFIGURE,
+        pattern=r"auto|cpu|cuda(:\d+)?",
+        allowed="auto, cpu, cuda or cuda:N",
+    ),
+    Parameter(
+        "threads", 0, "CPU threads of the network; 0 takes all cores but one, at least one.", CONFIGURE, low=0, high=256
+    ),
+    Parameter(
+        "image_transport",
+        "raw",
+        "raw subscribes `image`, compressed subscribes `image/compressed` (JPEG or PNG).",
+        CONFIGURE,
+        pattern="raw|compressed",
+        allowed="raw or compressed",
+    ),
+    Parameter("autostart", True, "Configure and activate at start; false waits for a lifecycle manager.", START),
+    Parameter(
+        "metres_per_unit",
+        0.0,
+        "Metres per unit of the network's depth; 0 takes the scale in the weights, and where they have none, depth is "
+        "published in network units with a warning.",
+        low=0.0,
+        high=10000.0,
+    ),
+    Parameter("min_depth", 0.0, "Depth below is invalid, metres.", low=0.0, high=1000.0),
+    Parameter("max_depth", 100.0, "Depth beyond is invalid, metres.", low=0.0, high=10000.0),
+    Parameter(
+        "depth_encoding",
+        "32FC1",
+        "Of depth/image_rect: 32FC1 is metres with NaN for none, 16UC1 millimetres with 0 for none.",
+        pattern="32FC1|16UC1",
+        allowed="32FC1 or 16UC1",
+    ),
+    Parameter("cloud_decimation", 1, "The cloud has every n-th pixel of every n-th row.", low=1, high=64),
+    Parameter("colorized_min", 0.3, "Near end of the colours of depth/colorized, metres.", low=0.0, high=1000.0),
+    Parameter("colorized_max", 10.0, "Far end of the colours of depth/colorized, metres.", low=0.0, high=10000.0),
+)
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """Values of all PARAMETERS, checked one by one and against each other.
+
+    Raises:
+        ConfigError: naming the parameter, its value and what is allowed.
+    """
+
+    weights: str
+    device: str
+    threads: int
+    image_transport: str
+    autostart: bool
+    metres_per_unit: float
+    min_depth: float
+    max_depth: float
+    depth_encoding: str
+    cloud_decimation: int
+    colorized_min: float
+    colorized_max: float
+
+    def __post_init__(self):
+        for name, parameter in BY_NAME.items():
+            object.__setattr__(self, name, parameter.checked(getattr(self, name)))
+        for low, high in (("min_depth", "max_depth"), ("colorized_min", "colorized_max")):
+            a, b = getattr(self, low), getattr(self, high)
+            if a >= b:
+                raise ConfigError(f"{low} is {a:g} and {high} is {b:g}, expected {low} below {high}")
+
+    def for_pipeline(self) -> dict:
+        """The fields of scdepth_core's PipelineSettings."""
+        return {
+            "metres_per_unit": self.metres_per_unit or None,
+            "min_depth": self.min_depth,
+            "max_depth": self.max_depth,
+            "cloud_step": self.cloud_decimation,
+            "color_low": self.colorized_min,
+            "color_high": self.colorized_max,
+        }
+
+
+def markdown_table() -> str:
+    """The table for people who read the README."""
+    when = {START: "at start", CONFIGURE: "on configure", NOW: "at once"}
+    lines = [
+        "| parameter | type | default | allowed | takes effect | meaning |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for p in PARAMETERS:
+        default = str(p.default).lower() if isinstance(p.default, bool) else p.default or repr(p.default)
+        cells = (f"`{p.name}`", p.type_name, f"`{default}`", p.constraint, when[p.applies], p.description)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown_table())
