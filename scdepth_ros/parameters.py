@@ -54,7 +54,8 @@ class Parameter:
         if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not type(self.default):
-            raise ConfigError(f"{self.name} is {value!r}, expected a {self.type_name}")
+            wanted = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[type(self.default)]
+            raise ConfigError(f"{self.name} is {value!r}, expected {wanted}")
         out_of_range = self.low is not None and not self.low <= value <= self.high
         if out_of_range or (self.pattern is not None and not re.fullmatch(self.pattern, value)):
             raise ConfigError(f"{self.name} is {value!r}, expected {self.constraint}")

@@ -1,0 +1,191 @@
+"""The parts of depth_node that need neither a network nor a second process."""
+
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from scdepth_core.errors import ConfigError
+from scdepth_ros.frame_statistics import Snapshot, Statistics, Troubles
+from scdepth_ros.messages import converter, decode_image
+from scdepth_ros.newest_slot import NewestSlot
+from scdepth_ros.parameters import PARAMETERS, NodeSettings, markdown_table
+from scdepth_ros.worker import FrameWorker
+
+DEFAULTS = {p.name: p.default for p in PARAMETERS}
+
+
+def test_the_slot_keeps_the_newest():
+    slot = NewestSlot()
+    assert [slot.put(item) for item in (1, 2, 3)] == [False, True, True]
+    assert slot.take() == 3
+    assert slot.put(4) is False
+    slot.close()
+    assert slot.take() is None and slot.put(5) is False
+
+
+def test_a_closed_slot_lets_go_of_who_waits():
+    slot, taken = NewestSlot(), []
+    thread = threading.Thread(target=lambda: taken.append(slot.take()))
+    thread.start()
+    slot.close()
+    thread.join(2)
+    assert taken == [None]
+
+
+def test_the_worker_takes_the_newest_and_finishes_what_it_began():
+    started, go, done = threading.Event(), threading.Event(), []
+
+    def handle(item):
+        started.set()
+        go.wait(5)
+        done.append(item)
+
+    worker = FrameWorker(handle)
+    worker.submit("first")
+    started.wait(5)
+    assert [worker.submit(item) for item in ("second", "third")] == [False, True]
+    threading.Timer(0.05, go.set).start()
+    assert worker.stop(5) and done == ["first"]  # in work: finished; waiting: dropped
+    assert worker.submit("late") is False
+
+
+def test_a_worker_that_hangs_is_reported():
+    release = threading.Event()
+    worker = FrameWorker(lambda _: release.wait(5))
+    worker.submit("stuck")
+    time.sleep(0.05)
+    assert worker.stop(0.05) is False
+    release.set()
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_rates_and_latencies_of_the_last_five_seconds():
+    clock = Clock()
+    statistics = Statistics(clock)
+    for k in range(100):  # ten a second for ten seconds, the second half slower to answer
+        clock.now += 0.1
+        statistics.image_arrived(stamp_age=0.25)
+        if k % 2:
+            statistics.depth_published(latency=0.02 if k < 50 else 0.04)
+    seen = statistics.snapshot()
+    assert seen.rate_in == pytest.approx(10, abs=0.3) and seen.rate_out == pytest.approx(5, abs=0.3)
+    assert seen.latency == pytest.approx((40, 40)) and seen.stamp_age == 0.25 and seen.since_image == 0
+    assert seen.counts == {"frames_in": 100, "frames_out": 50}
+    statistics.restart()
+    assert statistics.snapshot().counts == {} and np.isnan(statistics.snapshot().latency[0])
+
+
+def test_each_kind_of_trouble_is_said_once_in_ten_seconds():
+    clock, said = Clock(), []
+    troubles = Troubles(Statistics(clock), said.append, period=10, clock=clock)
+    for _ in range(30):
+        clock.now += 1
+        troubles.report("wrong_size", "too big")
+    troubles.report("empty_data", "nothing")
+    assert said == [f"too big [wrong_size: {n} so far]" for n in (1, 11, 21)] + ["nothing [empty_data: 1 so far]"]
+
+
+def report(**changes):
+    diagnostics = pytest.importorskip("scdepth_ros.diagnostics", reason="diagnostic_msgs is not installed")
+    values = {"state": "active", "image_topic": "/image", "info_topic": "/info", "scale": 1.0, "is_metric": True}
+    return diagnostics.NodeReport(**{**values, **changes})
+
+
+def statuses(node_report, **changes):
+    """(level, message) by part, after one second in which `counts` happened."""
+    from builtin_interfaces.msg import Time
+
+    from scdepth_ros.diagnostics import DiagnosticsWriter
+
+    seen = {"counts": Counter(), "rate_in": 9.5, "rate_out": 9.0, "latency": (20.0, 30.0), "stamp_age": 0.0}
+    snapshot = Snapshot(**{**seen, "since_image": 0.1, **changes})
+    array = DiagnosticsWriter("depth_node").array(Time(), node_report, snapshot)
+    return {s.name.partition(": ")[2]: (int.from_bytes(s.level, "little"), s.message) for s in array.status}
+
+
+def test_diagnostics_say_what_is_wrong():
+    said = statuses(report(), since_image=6.2)
+    assert said["input"] == (2, "no image for 6 s on /image")
+    said = statuses(report(), counts=Counter(wrong_step=3))
+    assert said["input"] == (1, "3 frames could not be used in the last second: wrong_step")
+    said = statuses(report(), counts=Counter(no_camera_info=3))
+    assert said["camera_info"][0] == 1 and said["camera_info"][1].startswith("no camera_info on /info: no cloud")
+    said = statuses(report(is_metric=False))
+    assert said["scale"][0] == 1 and said["scale"][1].startswith("not metric")
+    said = statuses(report(state="unconfigured", failure="weights 'x' do not exist", scale=None), since_image=60)
+    assert said["depth"] == (2, "configure failed: weights 'x' do not exist")
+    assert said["input"] == (0, "unconfigured, no images expected")
+
+
+def test_diagnostics_are_quiet_when_all_is_well():
+    said = statuses(report(), counts=Counter(frames_in=10, frames_out=9))
+    assert all(level == 0 for level, _ in said.values())
+    assert said["input"][1] == "9.5 images a second on /image" and said["depth"][1] == "9.0 depth images a second"
+
+
+def test_the_defaults_are_allowed_and_the_yaml_file_has_them_all():
+    NodeSettings(**DEFAULTS)
+    written = yaml.safe_load((Path(__file__).parents[1] / "config" / "depth_node.yaml").read_text())
+    assert written == {"/**": {"ros__parameters": DEFAULTS}}
+    assert all(f"| `{name}` |" in markdown_table() for name in DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"device": "cuda:x"}, "device is 'cuda:x', expected auto, cpu, cuda or cuda:N"),
+        ({"threads": -1}, "threads is -1, expected 0 to 256"),
+        ({"threads": 2.0}, "threads is 2.0, expected an integer"),
+        ({"weights": None}, "weights is None, expected text"),
+        ({"autostart": 1}, "expected true or false"),
+        ({"max_depth": float("nan")}, "max_depth is nan"),
+        ({"min_depth": 5, "max_depth": 5}, "min_depth is 5 and max_depth is 5, expected min_depth below max_depth"),
+    ],
+)
+def test_a_setting_outside_its_range_is_one_sentence(values, words):
+    with pytest.raises(ConfigError) as caught:
+        NodeSettings(**{**DEFAULTS, **values})
+    assert words in str(caught.value)
+
+
+def test_settings_of_the_pipeline_are_the_settings_of_the_node():
+    from scdepth_core.inference.pipeline import PipelineSettings
+
+    settings = PipelineSettings(**NodeSettings(**DEFAULTS).for_pipeline())
+    assert settings.metres_per_unit is None and settings.max_depth == 100
+
+
+def test_our_decoder_where_cv_bridge_is_not(monkeypatch):
+    monkeypatch.setattr(converter.importlib.util, "find_spec", lambda name: None)
+    assert converter.image_decoder() is decode_image
+
+
+def test_a_cv_bridge_that_crashes_is_not_used(monkeypatch, tmp_path):
+    (tmp_path / "cv_bridge.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(converter.importlib.util, "find_spec", lambda name: object())
+    assert converter.image_decoder() is decode_image
+
+
+def test_cv_bridge_and_our_decoder_agree():
+    if not converter.cv_bridge_works():
+        pytest.skip("cv_bridge is not installed, or does not work beside this NumPy")
+    from sensor_msgs.msg import Image
+
+    rng = np.random.default_rng(0)
+    for encoding in converter.CV_BRIDGE_ENCODINGS:
+        channels = {"rgba8": 4, "bgra8": 4, "rgb8": 3, "bgr8": 3}.get(encoding, 1)
+        data = rng.integers(0, 256, (48, 64, channels), np.uint8)
+        msg = Image(height=48, width=64, encoding=encoding, step=64 * channels, data=data.tobytes())
+        np.testing.assert_array_equal(converter.decode_with_cv_bridge(msg), decode_image(msg), err_msg=encoding)
