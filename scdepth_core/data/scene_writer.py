@@ -93,14 +93,16 @@ class DatasetWriter:
         """Take a written scene out again."""
         shutil.rmtree(self._folder(name))
 
-    def split_scene(self, name: str, tail: str, frames: int) -> None:
-        """Move the last `frames` frames of scene `name` (closed) into the new scene `tail`."""
+    def split_scene(self, name: str, tail: str, frames: int) -> int:
+        """Move the last `frames` frames of scene `name` (closed) into the new scene `tail`.
+
+        Returns:
+            the stamp of the first frame moved, nanoseconds.
+        """
         source, target = self._folder(name), self._folder(tail)
         images = sorted(source.glob(f"*.{self.image_format}"))
         if not 0 < frames < len(images):
-            raise DataError(
-                f"scene '{name}' has {len(images)} frames, so {frames} cannot be split off its end"
-            )
+            raise DataError(f"scene '{name}' has {len(images)} frames, so {frames} cannot be split off its end")
         target.mkdir()
         shutil.copy(source / "cam.txt", target / "cam.txt")
         if (source / "depth").exists():
@@ -110,11 +112,20 @@ class DatasetWriter:
             if depth.exists():
                 depth.rename(target / "depth" / depth.name)
             image.rename(target / image.name)
-        for table in ("timestamps.txt", "poses.txt"):
+        for table in ("poses.txt", "timestamps.txt"):
             if (source / table).exists():
                 lines = (source / table).read_text().splitlines(keepends=True)
                 (source / table).write_text("".join(lines[:-frames]))
                 (target / table).write_text("".join(lines[-frames:]))
+        return int(lines[-frames].strip().replace(".", ""))  # the decimals are the nine of nanoseconds
+
+    def write_text(self, name: str, text: str) -> None:
+        """Put a file of text beside dataset.yaml."""
+        (self.partial / name).write_text(text)
+
+    def count_depths(self, name: str) -> int:
+        """Depth images in a written scene."""
+        return sum(1 for _ in (self._folder(name) / "depth").glob("*.png"))
 
     def _folder(self, scene: str) -> Path:
         return self.partial / "training" / scene
@@ -205,9 +216,7 @@ class SceneWriter:
 
 def depth_to_units(depth: np.ndarray, depth_factor: float) -> np.ndarray:
     """Metres (NaN or <= 0: none) as uint16 in 1/depth_factor metres; 0 where there is no value or no room."""
-    units = np.rint(
-        np.nan_to_num(np.asarray(depth, np.float64), nan=0.0, posinf=0.0, neginf=0.0) * depth_factor
-    )
+    units = np.rint(np.nan_to_num(np.asarray(depth, np.float64), nan=0.0, posinf=0.0, neginf=0.0) * depth_factor)
     units[(units < 0) | (units > np.iinfo(np.uint16).max)] = 0
     return units.astype(np.uint16)
 

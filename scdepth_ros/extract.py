@@ -1,0 +1,149 @@
+"""`scdepth extract BAG [BAG ...] OUT`: make a data set of recorded drives and walks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from scdepth_core.data.frame_selection import SelectionSettings
+from scdepth_core.data.scene_writer import IMAGE_OPTIONS
+from scdepth_ros.extraction import ExtractionSettings, extract
+from scdepth_ros.extraction.settings import FITS, ODOMETRY_FRAMES
+
+DESCRIPTION = """\
+Turn recordings into scene folders for training: rosbag2 (MCAP, SQLite) and ROS 1 bags, no ROS needed.
+
+The colour image, its camera_info and, where there are, depth and odometry are found by themselves; with several
+candidates the command lists them and asks for a name. Images are rectified, cut to the aspect of --size around
+their centre, and resized; the intrinsics follow exactly. Frames that did not move since the last one kept, and
+blurred ones, are left out. Every continuous stretch becomes a scene; the last ones are for validation.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    defaults, selection = ExtractionSettings(), SelectionSettings()
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("bags", metavar="BAG", nargs="+", help="rosbag2 folder, .mcap, .db3 or .bag file")
+    parser.add_argument("output", metavar="OUT", help="data set to make; must not exist")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+    topics = parser.add_argument_group("topics")
+    topics.add_argument("--image-topic", metavar="TOPIC", help="colour or mono images")
+    topics.add_argument("--camera-info-topic", metavar="TOPIC", help="calibration (default: beside the images)")
+    topics.add_argument("--calibration", metavar="YAML", help="calibration file instead of camera_info")
+    topics.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
+    topics.add_argument("--no-depth", action="store_true", help="leave depth out")
+    topics.add_argument("--odom-topic", metavar="TOPIC", help="Odometry, PoseStamped or PoseWithCovarianceStamped")
+    topics.add_argument("--no-poses", action="store_true", help="leave poses out")
+    topics.add_argument(
+        "--odom-frame",
+        choices=ODOMETRY_FRAMES,
+        default=defaults.odometry_frame,
+        help="axes of the frame that the odometry moves: optical (z forward), body (x forward, as base_link), or "
+        "auto: optical if it is the images' frame or is called so, else body",
+    )
+    topics.add_argument(
+        "--depth-tolerance",
+        type=float,
+        metavar="S",
+        default=defaults.depth_tolerance,
+        help="largest distance in time of an image and its depth, seconds (default: %(default)s)",
+    )
+
+    images = parser.add_argument_group("images")
+    images.add_argument(
+        "--size",
+        type=_size,
+        metavar="WxH",
+        help="size to write (default: 256 rows in the camera's aspect, both multiples of 32; 640x480 -> 320x256)",
+    )
+    images.add_argument(
+        "--fit",
+        choices=FITS,
+        default=defaults.fit,
+        help="crop: keep pixels square, cut off what is over; stretch: keep the whole view (default: %(default)s)",
+    )
+    images.add_argument(
+        "--rectified",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether images are free of distortion already (default: auto, by 'rect' in the topic's name)",
+    )
+    images.add_argument("--image-format", choices=tuple(IMAGE_OPTIONS), default=defaults.image_format)
+
+    frames = parser.add_argument_group("frames and scenes")
+    frames.add_argument(
+        "--min-motion",
+        type=float,
+        metavar="PX",
+        default=selection.min_motion,
+        help="median motion since the last frame kept, pixels as written; 0 keeps all (default: %(default)s)",
+    )
+    frames.add_argument(
+        "--min-sharpness",
+        type=float,
+        metavar="X",
+        default=selection.min_sharpness,
+        help="sharpness relative to the last seconds' median; 0 keeps all (default: %(default)s)",
+    )
+    frames.add_argument(
+        "--max-gap",
+        type=float,
+        metavar="S",
+        default=defaults.max_gap,
+        help="pause between images that ends a scene, seconds (default: %(default)s)",
+    )
+    frames.add_argument(
+        "--min-frames",
+        type=int,
+        metavar="N",
+        default=defaults.min_frames,
+        help="frames that a scene needs (default: %(default)s)",
+    )
+    frames.add_argument(
+        "--validation",
+        type=float,
+        metavar="SHARE",
+        default=defaults.validation,
+        help="share of the frames set apart, from the end; 1 for all (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract, and print the report."""
+    report = extract(args.bags, args.output, settings_of(args), progress=sys.stderr.isatty() or not args.json)
+    print(json.dumps(report.as_dict(), indent=2) if args.json else report.as_text())
+    return 0
+
+
+def settings_of(args: argparse.Namespace) -> ExtractionSettings:
+    """The checked settings of a command line."""
+    return ExtractionSettings(
+        image_topic=args.image_topic,
+        camera_info_topic=args.camera_info_topic,
+        calibration=args.calibration,
+        depth_topic=args.depth_topic,
+        odom_topic=args.odom_topic,
+        use_depth=not args.no_depth,
+        use_odometry=not args.no_poses,
+        rectified={"auto": None, "yes": True, "no": False}[args.rectified],
+        odometry_frame=args.odom_frame,
+        size=args.size,
+        fit=args.fit,
+        image_format=args.image_format,
+        selection=SelectionSettings(min_motion=args.min_motion, min_sharpness=args.min_sharpness),
+        max_gap=args.max_gap,
+        min_frames=args.min_frames,
+        validation=args.validation,
+        depth_tolerance=args.depth_tolerance,
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size, expected WIDTHxHEIGHT as in 320x256")
+    return int(width), int(height)

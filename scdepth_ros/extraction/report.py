@@ -1,0 +1,161 @@
+"""What an extraction did, frame for frame accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+V2_SHARE = 0.5  # rotation share from which SC-Depth V2, which takes rotation out, is worth its cost
+
+
+@dataclass
+class SceneReport:
+    """One scene: a continuous stretch of one bag, or the end of one set apart for validation."""
+
+    name: str
+    bag: str
+    start_ns: int
+    end_ns: int
+    kept: int = 0
+    dropped: Counter = field(default_factory=Counter)
+    depth: int = 0
+    poses: int = 0
+    split: str = "train"
+    tail_of: str | None = None
+    motion: list[float] = field(default_factory=list, repr=False)
+    rotation: list[float] = field(default_factory=list, repr=False)
+
+    @property
+    def read(self) -> int:
+        return self.kept + sum(self.dropped.values())
+
+    def as_dict(self) -> dict:
+        return {
+            "name": self.name,
+            "bag": self.bag,
+            "split": self.split,
+            "tail_of": self.tail_of,
+            "start": self.start_ns / 1e9,
+            "seconds": round((self.end_ns - self.start_ns) / 1e9, 3),
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(self.dropped),
+            "depth": self.depth,
+            "poses": self.poses,
+            "median_motion_px": _median(self.motion),
+            "rotation_share": _median(self.rotation),
+        }
+
+
+@dataclass
+class BagReport:
+    """One recording: what was taken from it, and what was not."""
+
+    path: str
+    topics: dict[str, str | None]
+    camera: dict
+    notes: list[str] = field(default_factory=list)
+    truncated: str | None = None
+    images: int = 0
+    dropped: Counter = field(default_factory=Counter)
+    depth_dropped: Counter = field(default_factory=Counter)
+    short_stretches: int = 0
+    period_s: float | None = None
+    largest_depth_error_ms: float = 0.0
+
+    def as_dict(self) -> dict:
+        return {**vars(self), "dropped": dict(self.dropped), "depth_dropped": dict(self.depth_dropped)}
+
+
+@dataclass
+class ExtractionReport:
+    """The whole data set."""
+
+    output: str
+    size: tuple[int, int]
+    bags: list[BagReport] = field(default_factory=list)
+    scenes: list[SceneReport] = field(default_factory=list)
+
+    @property
+    def rotation_share(self) -> float | None:
+        return _median([share for scene in self.scenes for share in scene.rotation])
+
+    @property
+    def recommendation(self) -> str:
+        share = self.rotation_share
+        if share is None:
+            return "too little motion was tracked to recommend V1 or V2"
+        if share >= V2_SHARE:
+            return f"{share:.0%} of the motion can be a turn of the camera: train V2, which takes rotation out first"
+        return f"{share:.0%} of the motion can be a turn of the camera: V1 will do"
+
+    def as_dict(self) -> dict:
+        return {
+            "output": self.output,
+            "size": list(self.size),
+            "bags": [bag.as_dict() for bag in self.bags],
+            "scenes": [scene.as_dict() for scene in self.scenes],
+            "rotation_share": self.rotation_share,
+            "recommendation": self.recommendation,
+        }
+
+    def as_text(self) -> str:
+        """For people: a paragraph per bag, a table of scenes, the recommendation."""
+        lines = [line for bag in self.bags for line in _bag_lines(bag)]
+        lines += ["", *_table(self.scenes), "", self.recommendation]
+        train = [scene for scene in self.scenes if scene.split == "train"]
+        val = [scene for scene in self.scenes if scene.split == "val"]
+        lines.append(
+            f"{self.output}: {self.size[0]}x{self.size[1]}, {sum(s.kept for s in train)} frames in {len(train)} "
+            f"scenes for training, {sum(s.kept for s in val)} in {len(val)} for validation"
+        )
+        return "\n".join(lines)
+
+
+def _bag_lines(bag: BagReport) -> list[str]:
+    lines = [f"{bag.path}: {bag.images} images of {bag.topics['image']}, {bag.camera['summary']}"]
+    if bag.truncated:
+        lines.append(f"  DAMAGED: {bag.truncated}; what could be read was extracted")
+    lines += [f"  {note}" for note in bag.notes]
+    if bag.dropped:
+        lines.append(f"  not in any scene: {_counts(bag.dropped)}")
+    if bag.depth_dropped:
+        lines.append(f"  depth left out: {_counts(bag.depth_dropped)}")
+    if bag.short_stretches:
+        lines.append(f"  stretches too short for a scene: {bag.short_stretches}")
+    return lines
+
+
+def _table(scenes: list[SceneReport]) -> list[str]:
+    head = ("scene", "split", "from", "seconds", "read", "kept", "dropped", "depth", "poses", "motion", "rotation")
+    rows = [head]
+    for scene in scenes:
+        row = scene.as_dict()
+        rows.append(
+            (
+                scene.name,
+                scene.split,
+                f"{row['start']:.2f}",
+                f"{row['seconds']:.2f}",
+                str(scene.read),
+                str(scene.kept),
+                _counts(scene.dropped) or "0",
+                str(scene.depth),
+                str(scene.poses),
+                "-" if row["median_motion_px"] is None else f"{row['median_motion_px']:.1f} px",
+                "-" if row["rotation_share"] is None else f"{row['rotation_share']:.2f}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _counts(counter: Counter) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in counter.items())
+
+
+def _median(values: list[float]) -> float | None:
+    finite = [value for value in values if np.isfinite(value)]
+    return round(float(np.median(finite)), 4) if finite else None

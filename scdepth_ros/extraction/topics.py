@@ -1,0 +1,162 @@
+"""Find out what a bag shows: which topic is the colour image, and what belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from scdepth_core.errors import BagError, ImageError
+from scdepth_ros.bag import BagReader
+from scdepth_ros.extraction.settings import ExtractionSettings
+from scdepth_ros.messages import decode_image
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+POSE_TYPES = (
+    ODOMETRY_TYPE,
+    "geometry_msgs/msg/PoseStamped",
+    "geometry_msgs/msg/PoseWithCovarianceStamped",
+)
+_TRANSPORTS = ("compressed", "compressedDepth")
+_DEPTH_FORMATS = ("16UC1", "32FC1")
+_TRIES = 5  # messages looked at before an image topic counts as unreadable
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics to extract; depth and odometry may be None, and so may camera_info with a calibration file."""
+
+    image: str
+    camera_info: str | None
+    depth: str | None
+    odometry: str | None
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in (self.image, self.camera_info, self.depth, self.odometry) if name]
+
+
+def find_topics(bag: BagReader, settings: ExtractionSettings) -> Topics:
+    """The colour image, its camera_info and, where there are, depth and odometry.
+
+    Raises:
+        BagError: when one is missing or could be several; the message lists the candidates and the option.
+    """
+    kinds = _image_kinds(bag)
+    image = _find_image(bag, kinds, settings.image_topic)
+    return Topics(
+        image=image,
+        camera_info=None if settings.calibration else _find_camera_info(bag, kinds, image, settings.camera_info_topic),
+        depth=_find_depth(bag, kinds, settings.depth_topic) if settings.use_depth else None,
+        odometry=_find_odometry(bag, settings.odom_topic) if settings.use_odometry else None,
+    )
+
+
+def base_topic(topic: str) -> str:
+    """The topic without the name of its transport: /camera/image_raw of /camera/image_raw/compressed."""
+    base, _, last = topic.rpartition("/")
+    return base if last in _TRANSPORTS else topic
+
+
+def sibling_camera_info(topic: str) -> str:
+    """Where ROS puts the calibration of an image topic: beside it."""
+    return base_topic(topic).rpartition("/")[0] + "/camera_info"
+
+
+def _image_kinds(bag: BagReader) -> dict[str, str]:
+    """'colour', 'mono', 'depth' or 'unreadable' by image topic."""
+    kinds = {}
+    for topic, type_name in bag.topics.items():
+        if type_name in IMAGE_TYPES and bag.counts[topic]:
+            messages = islice(bag.messages([topic]), _TRIES)
+            found = (_image_kind(topic, message) for message in messages)
+            kinds[topic] = next((kind for kind in found if kind), "unreadable")
+    return kinds
+
+
+def _image_kind(topic: str, message) -> str | None:
+    """What an image message holds; None when it cannot be decoded."""
+    try:
+        image = message.decode()
+        named = getattr(image, "encoding", None) or getattr(image, "format", "")
+        says_depth = "depth" in topic.lower()
+        if named.startswith(_DEPTH_FORMATS) or "compressedDepth" in named or (named == "mono16" and says_depth):
+            return "depth"
+        pixels = decode_image(image)
+    except (BagError, ImageError):
+        return None
+    if pixels.ndim == 3:
+        return "colour"
+    return "depth" if says_depth and named.startswith("png") else "mono"
+
+
+def _find_image(bag: BagReader, kinds: dict[str, str], wanted: str | None) -> str:
+    if wanted:
+        return _checked(bag, wanted, IMAGE_TYPES, "--image-topic")
+    candidates = [topic for topic, kind in kinds.items() if kind == "colour"]
+    candidates = candidates or [topic for topic, kind in kinds.items() if kind == "mono"]
+    if not candidates:
+        raise BagError(
+            f"bag '{bag.path}' has no colour or mono images that can be read; its topics are {_listing(bag)}"
+        )
+    return _one(bag, _without_copies(candidates), "image topics", "--image-topic")
+
+
+def _find_camera_info(bag: BagReader, kinds: dict[str, str], image: str, wanted: str | None) -> str:
+    if wanted:
+        return _checked(bag, wanted, (CAMERA_INFO_TYPE,), "--camera-info-topic")
+    known = [t for t, name in bag.topics.items() if name == CAMERA_INFO_TYPE and bag.counts[t]]
+    if sibling_camera_info(image) in known:
+        return sibling_camera_info(image)
+    others = {sibling_camera_info(topic) for topic in kinds}
+    free = [topic for topic in known if topic not in others]
+    if not free:
+        raise BagError(
+            f"bag '{bag.path}' has no camera_info for {image}, expected {sibling_camera_info(image)}; "
+            f"{'name one with --camera-info-topic: ' + ', '.join(known) if known else 'it has none at all'} "
+            "– or give the calibration file with --calibration"
+        )
+    return _one(bag, free, f"camera_info topics for {image}", "--camera-info-topic")
+
+
+def _find_depth(bag: BagReader, kinds: dict[str, str], wanted: str | None) -> str | None:
+    if wanted:
+        return _checked(bag, wanted, IMAGE_TYPES, "--depth-topic")
+    candidates = _without_copies([topic for topic, kind in kinds.items() if kind == "depth"])
+    registered = [topic for topic in candidates if "aligned" in topic or "registered" in topic]
+    candidates = registered or candidates
+    return _one(bag, candidates, "depth topics", "--depth-topic, or --no-depth") if candidates else None
+
+
+def _find_odometry(bag: BagReader, wanted: str | None) -> str | None:
+    if wanted:
+        return _checked(bag, wanted, POSE_TYPES, "--odom-topic")
+    candidates = [t for t, name in bag.topics.items() if name == ODOMETRY_TYPE and bag.counts[t]]
+    return _one(bag, candidates, "odometry topics", "--odom-topic, or --no-poses") if candidates else None
+
+
+def _without_copies(topics: list[str]) -> list[str]:
+    """Of the same picture in several transports, the raw one."""
+    chosen = {}
+    for topic in sorted(topics, key=len):
+        chosen.setdefault(base_topic(topic), topic)
+    return list(chosen.values())
+
+
+def _one(bag: BagReader, candidates: list[str], what: str, option: str) -> str:
+    if len(candidates) > 1:
+        raise BagError(f"bag '{bag.path}' has {len(candidates)} {what}: {', '.join(candidates)} – choose with {option}")
+    return candidates[0]
+
+
+def _checked(bag: BagReader, topic: str, types: tuple[str, ...], option: str) -> str:
+    if topic not in bag.topics:
+        raise BagError(f"bag '{bag.path}' has no topic {topic} ({option}); its topics are {_listing(bag)}")
+    if bag.topics[topic] not in types:
+        raise BagError(f"{topic} ({option}) carries {bag.topics[topic]}, expected {' or '.join(types)}")
+    return topic
+
+
+def _listing(bag: BagReader) -> str:
+    return ", ".join(f"{topic} ({name}, {bag.counts[topic]})" for topic, name in bag.topics.items())
