@@ -204,3 +204,42 @@ def test_a_writer_refuses_names_that_are_taken_and_mixed_types(tmp_path):
     with pytest.raises(BagError, match="cannot carry"), BagWriter(tmp_path / "other") as writer:
         writer.write("/a", text("x"), START)
         writer.write("/a", header(START), START)
+
+
+def mcap(*records):
+    """An MCAP file by hand: (kind, content) records between the magic bytes, without chunks or index."""
+    magic = b"\x89MCAP0\r\n"
+    return magic + b"".join(struct.pack("<BQ", kind, len(content)) + content for kind, content in records) + magic
+
+
+def mcap_string(words):
+    return struct.pack("<I", len(words)) + words.encode()
+
+
+def test_mcap_files_without_chunks_index_or_order_are_read(tmp_path):
+    """As `ros2 bag record --storage-preset-profile fastwrite` and recorders that are not of ROS write them."""
+    definition, _ = ROS2.generate_msgdef("std_msgs/msg/String", ros_version=2)
+    schema = struct.pack("<H", 1) + mcap_string("std_msgs/msg/String") + mcap_string("ros2msg")
+    channel = struct.pack("<HH", 7, 1) + mcap_string("/words") + mcap_string("cdr") + struct.pack("<I", 0)
+    messages = [
+        (
+            5,
+            struct.pack("<HIQQ", 7, n, START + n, START + n)
+            + bytes(ROS2.serialize_cdr(text(f"number {n}"), "std_msgs/msg/String")),
+        )
+        for n in (0, 2, 1, 3)
+    ]
+    file = tmp_path / "fast.mcap"
+    file.write_bytes(
+        mcap(
+            (1, mcap_string("") + mcap_string("somebody")),
+            (3, schema + mcap_string(definition)),
+            (4, channel),
+            *messages,
+            (15, bytes(4)),
+            (2, bytes(20)),
+        )
+    )
+    with BagReader(file) as reader:
+        assert [message.decode().data for message in reader.messages()] == [f"number {n}" for n in (0, 2, 1, 3)]
+        assert reader.truncated is None and reader.counts == {"/words": 4}

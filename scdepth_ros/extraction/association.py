@@ -43,8 +43,14 @@ class Associator:
         self._images: deque[Waiting] = deque()
         self._depths: deque[tuple[int, object]] = deque()
         self._now = 0
+        self._images_end: int | None = None
+        self._released = 0  # images at the front for which nothing more will come
 
     def add_image(self, stamp_ns: int, recorded_ns: int, message) -> None:
+        if self._images_end is not None and stamp_ns < self._images_end - self._window:  # the clock began anew
+            self._released = len(self._images)
+            self._reached = dict.fromkeys(self._reached, -1)
+        self._images_end = stamp_ns
         self._images.append(Waiting(stamp_ns, recorded_ns, message))
 
     def add_depth(self, stamp_ns: int, message) -> None:
@@ -62,6 +68,7 @@ class Associator:
         """The images that need not wait any longer, in the order in which they came."""
         self._now = max(self._now, recorded_ns)
         while self._images and self._is_ready(self._images[0]):
+            self._released = max(0, self._released - 1)
             yield self._with_depth(self._images.popleft())
         self._forget()
 
@@ -72,7 +79,7 @@ class Associator:
 
     def _is_ready(self, image: Waiting) -> bool:
         waited = self._now - image.recorded_ns
-        if waited >= self._window or len(self._images) > _MOST_WAITING:
+        if self._released or waited >= self._window or len(self._images) > _MOST_WAITING:
             return True
         return all(stamp >= image.stamp_ns for stamp in self._reached.values())
 

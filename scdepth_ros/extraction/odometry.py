@@ -75,11 +75,11 @@ class PoseTrack:
         return pose
 
 
-def odometry_axes(message, image_frame: str) -> str:
-    """Whose axes a pose message describes, "optical" or "body", by the name of the frame that moves.
+def odometry_axes(moving_frame: str, image_frame: str) -> str:
+    """Whose axes a pose describes, "optical" or "body", by the name of the frame that moves.
 
-    Only Odometry names it. The frame of the images itself, and any frame called optical, has optical axes; all
-    others have a body's, as REP 103 asks for.
+    The frame of the images itself, and any frame called optical, has optical axes; all others have a body's, as
+    REP 103 asks for. Pose messages other than Odometry do not name it: pass "".
     """
-    frame = getattr(message, "child_frame_id", "")
-    return "optical" if "optical" in frame or (frame and frame == image_frame) else "body"
+    is_optical = "optical" in moving_frame or (moving_frame and moving_frame == image_frame)
+    return "optical" if is_optical else "body"

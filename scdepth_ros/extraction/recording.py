@@ -43,7 +43,7 @@ class Recording:
         if settings.calibration:
             self.camera = read_calibration(settings.calibration)
         else:
-            self.camera = self._first_camera(self.topics.camera_info)
+            self.camera = self._first(self.topics.camera_info, decode_camera_info)
         named_rectified = "rect" in base_topic(self.topics.image).rpartition("/")[2]
         self.rectified = named_rectified if settings.rectified is None else settings.rectified
         self.report = BagReport(
@@ -159,22 +159,25 @@ class Recording:
         streams = {"depth": self.topics.depth, "odometry": self.topics.odometry, "camera_info": self.topics.camera_info}
         return {name for name, topic in streams.items() if topic and 4 * self.bag.counts[topic] >= images}
 
-    def _first_camera(self, topic: str) -> Camera:
+    def _first(self, topic: str, convert: Callable[[object], object]):
+        """What `convert` makes of the first message of a topic that it can be made of.
+
+        Raises:
+            BagError, CameraError, ImageError: of the very first message, when none of the first few will do.
+        """
         complaint = None
         for message in islice(self.bag.messages([topic]), _TRIES):
             try:
-                return decode_camera_info(message.decode())
-            except (BagError, CameraError) as error:
-                complaint = complaint or error
-        raise CameraError(f"{topic} of bag '{self.bag.path}': {complaint}")
+                return convert(message.decode())
+            except (BagError, CameraError, ImageError) as error:
+                complaint = complaint or type(error)(f"{topic} of bag '{self.bag.path}': {error}")
+        raise complaint or BagError(f"{topic} of bag '{self.bag.path}' has no messages")
 
     def _odometry_axes(self) -> str:
         axes = self.settings.odometry_frame
-        message = next(self.bag.messages([self.topics.odometry])).decode()
-        image = next(self.bag.messages([self.topics.image])).decode()
-        moving = getattr(message, "child_frame_id", "")
+        moving = self._first(self.topics.odometry, lambda message: getattr(message, "child_frame_id", ""))
         if axes == "auto":
-            axes = odometry_axes(message, image.header.frame_id)
+            axes = odometry_axes(moving, self._first(self.topics.image, lambda image: image.header.frame_id))
         self.report.notes.append(
             f"poses of {self.topics.odometry}: frame '{moving}' taken as {axes} axes"
             + (", the camera's offset in the body is not known and left out" if axes == "body" else "")
@@ -183,20 +186,18 @@ class Recording:
 
     def _check_depth(self) -> None:
         """Refuse depth of another aspect; mention depth of another lens, whose pixels are off."""
-        for message in islice(self.bag.messages([self.topics.depth]), _TRIES):
-            try:
-                depth = decode_depth(message.decode())
-            except (BagError, ImageError):
-                continue
-            try:
-                ImageGeometry(self.camera, (64, 64), "stretch", self.rectified).depth(depth)
-            except ImageError as error:
-                raise BagError(f"{self.topics.depth} of bag '{self.bag.path}': {error}") from error
-            break
+        try:
+            depth = self._first(self.topics.depth, decode_depth)
+        except ImageError as error:
+            raise BagError(f"{error} – or leave depth out with --no-depth") from error
+        try:
+            ImageGeometry(self.camera, (64, 64), "stretch", self.rectified).depth(depth)
+        except ImageError as error:
+            raise BagError(f"{self.topics.depth} of bag '{self.bag.path}': {error}") from error
         info = sibling_camera_info(self.topics.depth)
         if info == self.topics.camera_info or self.bag.topics.get(info) != "sensor_msgs/msg/CameraInfo":
             return
-        other = self._first_camera(info)
+        other = self._first(info, decode_camera_info)
         focal = other.K[0, 0] * self.camera.width / other.width
         if abs(focal / self.camera.K[0, 0] - 1) > _SAME_LENS:
             self.report.notes.append(

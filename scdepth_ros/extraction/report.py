@@ -51,7 +51,16 @@ class SceneReport:
 
 @dataclass
 class BagReport:
-    """One recording: what was taken from it, and what was not."""
+    """One recording: what was taken from it, and what was not.
+
+    Attributes:
+        camera: "summary" in words; "window" (left, top, width, height) of the rectified image that is used, and
+            "K" of the images written, both of the last calibration.
+        images: image messages read.
+        dropped: frames in no scene, by reason; depth_dropped: depth images left out, by reason.
+        short_stretches: stretches without enough frames for a scene.
+        period_s: median time between images.
+    """
 
     path: str
     topics: dict[str, str | None]
@@ -116,6 +125,9 @@ class ExtractionReport:
 
 def _bag_lines(bag: BagReport) -> list[str]:
     lines = [f"{bag.path}: {bag.images} images of {bag.topics['image']}, {bag.camera['summary']}"]
+    if "window" in bag.camera:
+        left, top, width, height = bag.camera["window"]
+        lines.append(f"  {width}x{height} pixels of them from ({left}, {top}) are used")
     if bag.truncated:
         lines.append(f"  DAMAGED: {bag.truncated}; what could be read was extracted")
     lines += [f"  {note}" for note in bag.notes]

@@ -80,6 +80,7 @@ class StretchWriter:
             self._geometry = ImageGeometry(
                 camera, (self._dataset.width, self._dataset.height), self._settings.fit, self._rectified
             )
+            self._report.camera.update(window=self._geometry.window, K=self._geometry.camera.K.tolist())
         if self._writer is None:
             self._begin(stamp_ns)
         self._last_ns = stamp_ns

@@ -155,6 +155,8 @@ def _checked(bag: BagReader, topic: str, types: tuple[str, ...], option: str) ->
         raise BagError(f"bag '{bag.path}' has no topic {topic} ({option}); its topics are {_listing(bag)}")
     if bag.topics[topic] not in types:
         raise BagError(f"{topic} ({option}) carries {bag.topics[topic]}, expected {' or '.join(types)}")
+    if not bag.counts[topic]:
+        raise BagError(f"{topic} ({option}) has no messages in bag '{bag.path}'; its topics are {_listing(bag)}")
     return topic
 
 
