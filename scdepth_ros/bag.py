@@ -118,6 +118,8 @@ class BagReader:
             for connection, stamp, raw in _messages(source, wanted, start_ns):
                 given[connection.topic] += 1
                 yield connection, stamp, raw
+            if start_ns is None:
+                self._compare_counts(source, wanted, given)
             return
         except Exception as error:  # the ordinary readers raise anything on damaged bytes
             salvaged, damages = reopen_damaged(source)
@@ -132,11 +134,21 @@ class BagReader:
                     continue
                 yield connection, stamp, raw
 
+    def _compare_counts(self, source: Source, wanted: set[str], given: Counter) -> None:
+        """Note messages that the index of a file announces, but that are not in it."""
+        announced = sum(c.msgcount for c in source.connections if c.topic in wanted)
+        if given.total() < announced:
+            name = Path(source.path).name
+            self._note([f"{name}: {announced - given.total()} of {announced} messages are missing"])
+
     def _connections(self) -> list[Connection]:
         return [connection for source in self._sources for connection in source.connections]
 
     def _note(self, damages: list[str]) -> None:
-        self.truncated = "; ".join(filter(None, [self.truncated, *damages])) or None
+        """Remember what is wrong, each thing once however often the bag is read."""
+        for damage in damages:
+            if damage not in (self.truncated or ""):
+                self.truncated = f"{self.truncated}; {damage}" if self.truncated else damage
 
 
 def _messages(source: Source, wanted: set[str], start_ns: int | None):
