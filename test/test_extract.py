@@ -148,6 +148,16 @@ def test_broken_frames_are_counted_not_fatal(tmp_path, scene):
     assert report.bags[0].depth_dropped == {"undecodable": 1}
 
 
+def test_a_broken_calibration_on_the_way_costs_its_frames_only(tmp_path, scene):
+    def info(when):
+        wild = when == START + 4 * PERIOD
+        return camera_info(K, SIZE, when, D=(0, 0, 0, 4e5, -7e6) if wild else np.zeros(5))
+
+    report, _ = run(tmp_path, walk(scene, 12, info=info))
+    assert [row.kept for row in report.scenes] == [4, 7]
+    assert report.bags[0].dropped == {"with an impossible camera_info": 1}
+
+
 def test_the_end_of_a_single_stretch_is_set_apart(tmp_path, scene):
     report, out = run(tmp_path, walk(scene, 40), validation=0.25)
     assert [(row.name, row.split, row.kept) for row in report.scenes] == [

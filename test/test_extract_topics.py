@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from bag_samples import START, camera_info, compressed, image, text, write_bag
-from extract_samples import DEPTH, IMAGE, INFO, ODOM, SIZE, flat_scene, run, settings, view, walk
+from extract_samples import DEPTH, IMAGE, INFO, ODOM, SIZE, flat_scene, ramp, run, settings, view, walk
 
 from scdepth_core.errors import BagError, CameraError
 from scdepth_ros.extraction import extract
@@ -89,3 +89,12 @@ def test_depth_that_is_not_registered_is_refused_with_the_way_out(tmp_path, scen
 
     with pytest.raises(BagError, match="/cam/depth/image_raw .*not registered.*--no-depth"):
         run(tmp_path, odd(walk(scene, 4)))
+
+
+def test_depth_that_cannot_be_read_is_refused_with_the_way_out(tmp_path, scene):
+    messages = [
+        (topic, image(ramp(0), when, "32FC1") if topic == DEPTH else message, when)  # half the bytes it needs
+        for topic, message, when in walk(scene, 4)
+    ]
+    with pytest.raises(BagError, match="/cam/depth/image_raw of bag .* --no-depth"):
+        run(tmp_path, messages)

@@ -49,12 +49,13 @@ class Recording:
         self.report = BagReport(
             path=str(bag.path), topics=vars(self.topics), camera={"summary": self._camera_summary()}
         )
+        geometry = ImageGeometry(self.camera, (64, 64), settings.fit, self.rectified)  # fails early if it must
         self._headerless = False
         self._axes = "optical"
         if self.topics.odometry:
             self._axes = self._odometry_axes()
         if self.topics.depth:
-            self._check_depth()
+            self._check_depth(geometry)
 
     @property
     def message_count(self) -> int:
@@ -131,6 +132,8 @@ class Recording:
             self._stretches.add(waiting.stamp_ns, image, self._cameras[0][1], lambda: self._depth_of(waiting), pose)
         except ImageError:
             self.report.dropped["of another size than camera_info says"] += 1
+        except CameraError:
+            self.report.dropped["with an impossible camera_info"] += 1
 
     def _depth_of(self, waiting: Waiting) -> np.ndarray | None:
         if waiting.depth is None:
@@ -170,8 +173,9 @@ class Recording:
             try:
                 return convert(message.decode())
             except (BagError, CameraError, ImageError) as error:
-                complaint = complaint or type(error)(f"{topic} of bag '{self.bag.path}': {error}")
-        raise complaint or BagError(f"{topic} of bag '{self.bag.path}' has no messages")
+                complaint = complaint or error
+        kind = next((k for k in (CameraError, ImageError) if isinstance(complaint, k)), BagError)
+        raise kind(f"{topic} of bag '{self.bag.path}': {complaint or 'no messages'}")
 
     def _odometry_axes(self) -> str:
         axes = self.settings.odometry_frame
@@ -184,14 +188,14 @@ class Recording:
         )
         return axes
 
-    def _check_depth(self) -> None:
+    def _check_depth(self, geometry: ImageGeometry) -> None:
         """Refuse depth of another aspect; mention depth of another lens, whose pixels are off."""
         try:
             depth = self._first(self.topics.depth, decode_depth)
         except ImageError as error:
             raise BagError(f"{error} – or leave depth out with --no-depth") from error
         try:
-            ImageGeometry(self.camera, (64, 64), "stretch", self.rectified).depth(depth)
+            geometry.depth(depth)
         except ImageError as error:
             raise BagError(f"{self.topics.depth} of bag '{self.bag.path}': {error}") from error
         info = sibling_camera_info(self.topics.depth)

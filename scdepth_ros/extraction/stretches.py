@@ -61,6 +61,7 @@ class StretchWriter:
 
         Raises:
             ImageError: for an image of another size than the camera's.
+            CameraError: for a camera of which no rectified image can be made.
         """
         if (image.shape[1], image.shape[0]) != (camera.width, camera.height):
             raise ImageError(
@@ -76,10 +77,10 @@ class StretchWriter:
             self._periods.append(step)
         if camera is not self._camera:
             self.finish()
-            self._camera = camera
             self._geometry = ImageGeometry(
                 camera, (self._dataset.width, self._dataset.height), self._settings.fit, self._rectified
             )
+            self._camera = camera
             self._report.camera.update(window=self._geometry.window, K=self._geometry.camera.K.tolist())
         if self._writer is None:
             self._begin(stamp_ns)
