@@ -1,0 +1,155 @@
+"""Publish a recording's messages as they were, at the pace they had."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rclpy.duration import Duration
+from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosReliability
+
+from scdepth_core.errors import BagError
+from scdepth_ros.bag import BagMessage, BagReader
+from scdepth_ros.stamp_shift import shift_stamps
+
+QUEUE = 10  # messages that a publisher keeps for reliable subscribers
+
+
+@dataclass
+class Played:
+    """What became of a recording.
+
+    Attributes:
+        published: messages by topic.
+        skipped: messages that could not be published, by topic.
+        reasons: why, a sentence by topic.
+        lag: the most that a message was late, seconds.
+    """
+
+    published: Counter = field(default_factory=Counter)
+    skipped: Counter = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
+    lag: float = 0.0
+
+
+class BagPlayer:
+    """Publishers for a bag's topics, under their own or other names.
+
+    Args:
+        node: a rclpy node.
+        bag: an open BagReader.
+        topics: those to play.
+        names: other names by recorded topic.
+
+    Attributes:
+        played: counts so far.
+        publishers: by recorded topic; a topic whose message package is not installed has none.
+    """
+
+    def __init__(self, node, bag: BagReader, topics: Iterable[str], names: Mapping[str, str]):
+        self._bag = bag
+        self._classes: dict[str, type] = {}
+        self.played = Played()
+        self.publishers = {}
+        profiles = topic_qos(bag)
+        for topic in topics:
+            try:
+                self._classes[topic] = message_class(bag.topics[topic])
+            except BagError as error:
+                self.played.reasons[topic] = str(error)
+                continue
+            self.publishers[topic] = node.create_publisher(
+                self._classes[topic], names.get(topic, topic), profiles[topic]
+            )
+
+    def unheard(self) -> list[str]:
+        """Names of the topics that nobody subscribes to."""
+        return [p.topic_name for p in self.publishers.values() if p.get_subscription_count() == 0]
+
+    def play(self, start_ns: int, offset_ns: int, wait_until: Callable[[int], float]) -> None:
+        """Publish everything recorded from `start_ns` on, once.
+
+        Args:
+            offset_ns: added to the stamps in the messages.
+            wait_until: called with a time of recording, returns when that moment has come, and how late in seconds.
+        """
+        for message in self._bag.messages(list({*self.publishers, *self.played.reasons}), start_ns):
+            publisher = self.publishers.get(message.topic)
+            if publisher is None:
+                self.played.skipped[message.topic] += 1
+                continue
+            data = self._bytes(message, offset_ns)
+            self.played.lag = max(self.played.lag, wait_until(message.stamp_ns))
+            if data is not None:
+                publisher.publish(data)
+                self.played.published[message.topic] += 1
+
+    def finish(self, seconds: float) -> None:
+        """Give reliable subscribers this long to fetch what they still miss."""
+        end = time.monotonic() + seconds
+        for publisher in self.publishers.values():
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
+
+    def _bytes(self, message: BagMessage, offset_ns: int) -> bytes | None:
+        try:
+            return shift_stamps(bytes(message.cdr()), self._classes[message.topic], offset_ns)
+        except BagError as error:
+            self.played.skipped[message.topic] += 1
+            self.played.reasons.setdefault(message.topic, str(error))
+            return None
+
+
+def message_class(type_name: str) -> type:
+    """The class of "package/msg/Name".
+
+    Raises:
+        BagError: when its package is not installed, or has no such message.
+    """
+    package, _, name = type_name.partition("/msg/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError) as error:
+        raise BagError(
+            f"type '{type_name}' is not installed – install the ROS package '{package}' to play topics of it"
+        ) from error
+
+
+def topic_qos(bag: BagReader) -> dict[str, QoSProfile]:
+    """The QoS to publish each topic with: as recorded; where nothing was, reliable with room for a burst.
+
+    Latched topics of ROS 1 and `tf_static` keep their last message for late subscribers.
+    """
+    profiles = {topic: _reliable(topic) for topic in bag.topics}
+    for connection in bag._connections():
+        recorded = getattr(connection.ext, "offered_qos_profiles", None)
+        if recorded:
+            profiles[connection.topic] = _as_recorded(recorded[0])
+        elif getattr(connection.ext, "latching", 0):
+            profiles[connection.topic].durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
+    return profiles
+
+
+def _reliable(topic: str) -> QoSProfile:
+    latched = topic.endswith("/tf_static")
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=QUEUE,
+        reliability=QoSReliabilityPolicy.RELIABLE,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+    )
+
+
+def _as_recorded(qos: Qos) -> QoSProfile:
+    best_effort = qos.reliability == QosReliability.BEST_EFFORT
+    latched = qos.durability == QosDurability.TRANSIENT_LOCAL
+    keep_all = qos.history == QosHistory.KEEP_ALL
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_ALL if keep_all else QoSHistoryPolicy.KEEP_LAST,
+        depth=qos.depth or QUEUE,
+        reliability=QoSReliabilityPolicy.BEST_EFFORT if best_effort else QoSReliabilityPolicy.RELIABLE,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+    )
