@@ -1,0 +1,224 @@
+"""The launch file under the real launch library (where it is installed), the DDS profile, the RViz view."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from scdepth_core.errors import ConfigError
+from scdepth_ros import share
+from scdepth_ros.transport_env import PROFILES_FILE_VARIABLES, transport_env
+
+ROOT = Path(__file__).parents[1]
+LAUNCH_FILE = ROOT / "launch" / "depth.launch.py"
+needs_ros = pytest.mark.skipif(importlib.util.find_spec("rclpy") is None, reason="ROS 2 is not installed")
+
+
+def launch_is_installed():
+    """The launch library, not this project's folder of that name, which Python takes for a package too."""
+    try:
+        return importlib.util.find_spec("launch.actions") is not None and importlib.util.find_spec("launch_ros")
+    except ImportError:
+        return False
+
+
+needs_launch = pytest.mark.skipif(
+    not launch_is_installed(), reason="launch and launch_ros are not installed (they come with a ROS 2 installation)"
+)
+
+
+# Shipped files, found from a checkout and from an installation
+
+
+def test_files_are_found_beside_the_source():
+    assert share.share_file("config/fastdds_camera.xml") == ROOT / "config" / "fastdds_camera.xml"
+    with pytest.raises(ConfigError, match="config/nothing.xml' of scdepth_ros is missing"):
+        share.share_file("config/nothing.xml")
+
+
+def test_files_are_found_in_an_installation(tmp_path, monkeypatch):
+    (tmp_path / "lib" / "python").mkdir(parents=True)
+    file = tmp_path / "share" / "scdepth_ros" / "config" / "depth.rviz"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    monkeypatch.setattr(share, "__file__", str(tmp_path / "lib" / "python" / "scdepth_ros" / "share.py"))
+    monkeypatch.setattr(share.sys, "prefix", str(tmp_path))
+    assert share.share_file("config/depth.rviz") == file  # pip install
+    monkeypatch.setattr(share.sys, "prefix", "/nowhere")
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "scdepth_ros").write_text("")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    pytest.importorskip("ament_index_python")
+    assert share.share_file("config/depth.rviz") == file  # colcon build
+
+
+# Transport
+
+
+def test_the_users_own_transport_settings_win():
+    added = transport_env({})
+    assert {added[name] for name in PROFILES_FILE_VARIABLES} == {str(ROOT / "config" / "fastdds_camera.xml")}
+    assert added["MALLOC_MMAP_THRESHOLD_"] == "33554432" and added["MALLOC_TRIM_THRESHOLD_"] == "1073741824"
+    assert added["RMW_FASTRTPS_PUBLICATION_MODE"] == "ASYNCHRONOUS"
+    for name in PROFILES_FILE_VARIABLES:  # either name keeps ours away
+        assert not set(PROFILES_FILE_VARIABLES) & set(transport_env({name: "/their/own.xml"}))
+    assert transport_env(dict.fromkeys(added, "theirs")) == {}
+
+
+def test_transport_settings_as_shell_lines():
+    lines = subprocess.run([sys.executable, "-m", "scdepth_ros.transport_env"], capture_output=True, text=True).stdout
+    assert f"export FASTRTPS_DEFAULT_PROFILES_FILE={ROOT}/config/fastdds_camera.xml" in lines
+
+
+def test_an_image_fits_into_the_shared_memory_many_times_over():
+    tree = ElementTree.parse(ROOT / "config" / "fastdds_camera.xml")
+    spaces = {"": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
+    assert int(tree.find(".//segment_size", spaces).text) >= 16 * 1920 * 1080
+    assert tree.find(".//participant", spaces).get("is_default_profile") == "true"
+
+
+RELAY = """
+import sys, time, array, rclpy
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node("camera")
+publisher = node.create_publisher(Image, "image", QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT))
+while not publisher.get_subscription_count():
+    time.sleep(0.02)
+time.sleep(0.3)
+image = Image(height=480, width=640, step=1920, encoding="rgb8")
+image.data = array.array("B", bytes(640 * 480 * 3))
+for k in range(60):
+    publisher.publish(image)
+    time.sleep(1 / 30)
+time.sleep(0.5)
+"""
+COUNT = """
+import sys, rclpy, subprocess
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+camera = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+rclpy.init()
+node = rclpy.create_node("viewer")
+got = []
+qos = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+subscription = node.create_subscription(Image, "image", lambda msg: got.append(len(msg.data)), qos)
+while camera.poll() is None:
+    rclpy.spin_once(node, timeout_sec=0.1)
+print(len(got))
+node.destroy_node()
+rclpy.shutdown()
+"""
+
+
+@needs_ros
+def test_with_the_profile_camera_images_arrive():
+    """640x480 colour at 30 Hz, best effort, between two processes: without the profile a quarter gets through."""
+    from ros_harness import DOMAIN
+
+    given = {name: value for name, value in os.environ.items() if name not in PROFILES_FILE_VARIABLES}
+    env = {**given, **transport_env(given), "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    run = subprocess.run([sys.executable, "-c", COUNT, RELAY], env=env, capture_output=True, text=True, timeout=30)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) >= 54, f"{run.stdout} of 60 images arrived\n{run.stderr}"
+
+
+# RViz
+
+
+@needs_ros
+def test_the_rviz_view_shows_our_topics():
+    from scdepth_ros import outputs
+
+    view = yaml.safe_load((ROOT / "config" / "depth.rviz").read_text())["Visualization Manager"]
+    displays = {d["Name"]: d for d in view["Displays"]}
+    shown = {d["Topic"]["Value"] for d in displays.values() if "Topic" in d}
+    assert shown == {f"/{topic}" for topic in (outputs.DEPTH, outputs.CLOUD, outputs.COLOR)}
+    assert displays["Depth"]["Normalize Range"] is False and displays["Depth"]["Max Value"] == 10
+    assert view["Global Options"]["Fixed Frame"] == "camera_color_optical_frame"
+
+
+# The launch file
+
+
+def test_the_launch_file_is_python():
+    compile(LAUNCH_FILE.read_text(), str(LAUNCH_FILE), "exec")
+
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription, RegisterEventHandler, Shutdown
+from launch.event_handlers import OnProcessIO
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+arguments = [tuple(argument.split(":=")) for argument in sys.argv[2:]]
+def seen(event):
+    sys.stderr.write(event.text.decode())
+    if b"waiting for images" in event.text or b"cannot configure" in event.text:
+        return [Shutdown(reason="seen enough")]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([
+    RegisterEventHandler(OnProcessIO(on_stdout=seen, on_stderr=seen)),
+    IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments),
+]))
+sys.exit(service.run())
+"""
+
+
+@needs_ros
+@needs_launch
+def test_the_launch_file_starts_a_configured_node(tmp_path):
+    from ros_harness import DOMAIN
+
+    missing = tmp_path / "missing.safetensors"
+    arguments = [f"weights:={missing}", "namespace:=robot", "image:=/cam/image_raw", "log_level:=warn"]
+    run = subprocess.run(
+        [sys.executable, "-c", LAUNCH, str(LAUNCH_FILE), *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"[robot.depth_node]: cannot configure: weights '{missing}' do not exist" in run.stderr, run.stderr
+
+
+@needs_launch
+def test_the_arguments_of_the_launch_file():
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    from launch import LaunchContext
+
+    description = PythonLaunchDescriptionSource(str(LAUNCH_FILE)).get_launch_description(LaunchContext())
+    arguments = {a.name: "".join(s.text for s in a.default_value) for a in description.get_launch_arguments()}
+    for name in ("params_file", "namespace", "use_sim_time", "log_level", "autostart", "rviz", "weights"):
+        assert name in arguments
+    assert arguments["image"] == "image" and arguments["camera_info"] == "camera_info"
+    assert Path(arguments["params_file"]).is_file()
+
+
+@needs_launch
+def test_without_weights_the_yaml_file_decides():
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    from launch import LaunchContext
+
+    for weights, rviz, nodes in [("", "false", 1), ("/w.safetensors", "true", 2)]:
+        context = LaunchContext()
+        description = PythonLaunchDescriptionSource(str(LAUNCH_FILE)).get_launch_description(context)
+        context.launch_configurations.update(weights=weights, rviz=rviz, namespace="robot")
+        actions = []
+        for entity in description.entities:
+            actions += entity.visit(context) or []
+        assert len(actions) == nodes
+        parameters = actions[0]._Node__parameters[1]
+        assert (len(parameters) == 3) == bool(weights)
