@@ -141,6 +141,11 @@ class BagReader:
             name = Path(source.path).name
             self._note([f"{name}: {announced - given.total()} of {announced} messages are missing"])
 
+    @property
+    def connections(self) -> list[Connection]:
+        """What `rosbags` knows of each topic in each file: type, definition, count, offered QoS profiles."""
+        return self._connections()
+
     def _connections(self) -> list[Connection]:
         return [connection for source in self._sources for connection in source.connections]
 
