@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +46,7 @@ class ResNetEncoder(nn.Module):
         return features
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Start from classification weights; for stacked images the first convolution averages over them."""
+        """Start from classification weights (imagenet_state); for stacked images the first convolution averages."""
         images = self.encoder.conv1.in_channels // 3
         state = dict(state)
         state["conv1.weight"] = state["conv1.weight"].repeat(1, images, 1, 1) / images
@@ -59,33 +58,55 @@ def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
 
     Args:
         name: 'resnet18' or 'resnet50'.
-        source: 'imagenet' (torchvision's cache, downloaded into it once), a path to a local state dict of the same
-            network, or 'none'.
+        source: 'imagenet' (torchvision's cache, downloaded into it once), a local state dict of this network, a folder
+            that holds it under torchvision's file name, or 'none'.
 
     Returns:
         The state dict, or None for 'none'.
 
     Raises:
-        CheckpointError: when the download or the file fails; the message names the other choices.
+        CheckpointError: when the download or the file fails, or is of another network; the message names the choices.
     """
     if source == "none":
         return None
     weights = ENCODERS[name][1]
+    file = Path(weights.url).name
     choices = (
-        "pass a local file with --model.pretrained FILE or train from scratch with --model.pretrained none"
+        f"pass a local file, or a folder with {file} in it, with --model.pretrained PATH, or train from scratch with "
+        "--model.pretrained none"
     )
     if source == "imagenet":
         try:
-            return weights.get_state_dict(progress=True, check_hash=True)
-        except (URLError, OSError, RuntimeError) as error:
-            cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+            return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        except Exception as error:  # no connection, a proxy's page, a full disk, half a file in the cache
+            cache = Path(torch.hub.get_dir()) / "checkpoints" / file
             raise CheckpointError(
                 f"ImageNet weights of {name} are not in torchvision's cache ({cache}) and cannot be downloaded "
-                f"({error}) – put {Path(weights.url).name} there, {choices}"
+                f"({_first_line(error)}) – put {file} there, {choices}"
             ) from error
+    path = Path(source) / file if Path(source).is_dir() else Path(source)
     try:
-        return torch.load(source, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds for a file that is not a state dict
         raise CheckpointError(
-            f"cannot read ImageNet weights from '{source}' ({error}) – {choices}"
+            f"cannot read ImageNet weights from '{path}' ({_first_line(error)}) – {choices}"
         ) from error
+    with torch.device("meta"):
+        wanted = _shapes(ENCODERS[name][0](weights=None).state_dict())
+    found = _shapes(state) if isinstance(state, dict) else {}
+    wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    if wrong:
+        raise CheckpointError(
+            f"'{path}' does not hold torchvision's {name} ({len(wrong)} entries differ, the first is '{wrong[0]}') – "
+            f"{choices}"
+        )
+    return state
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, tuple | None]:
+    """Shape of each entry; without the batch counters, which older files lack."""
+    return {key: getattr(value, "shape", None) for key, value in state.items() if "num_batches_tracked" not in key}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

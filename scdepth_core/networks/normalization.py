@@ -1,7 +1,9 @@
-"""What the networks expect of pixel values."""
+"""What the networks expect of an image: its size and its pixel values, the same in training and in use."""
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 from torch import Tensor
 
 MEAN, STD = 0.45, 0.225
@@ -10,6 +12,14 @@ MEAN, STD = 0.45, 0.225
 def normalize(image: Tensor) -> Tensor:
     """uint8 (..., H, W) to float32 (x / 255 - 0.45) / 0.225."""
     return image.float().mul_(1 / (255 * STD)).sub_(MEAN / STD)
+
+
+def resize_for_network(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(H, W, 3) at the network's input size; averaged when it shrinks to half or less, bilinear otherwise."""
+    if rgb.shape[:2] == (height, width):
+        return np.ascontiguousarray(rgb)
+    halved = rgb.shape[1] >= 2 * width or rgb.shape[0] >= 2 * height
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)
 
 
 def denormalize(image: Tensor) -> Tensor:
