@@ -20,7 +20,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.time import Time
 
 from scdepth_core.errors import ConfigError, ScDepthError
 from scdepth_ros.diagnostics import DiagnosticsWriter, NodeReport
@@ -32,8 +31,8 @@ from scdepth_ros.outputs import DepthOutputs
 from scdepth_ros.worker import FrameWorker
 
 STOP_TIMEOUT = 10.0  # seconds that deactivate gives the frame in flight
-WARM_UP_SHAPE = (480, 640, 3)
 EXIT_TIMEOUT = 1.0  # and what it gets when the process is asked to end
+WARM_UP_SHAPE = (480, 640, 3)
 SUCCESS, FAILURE, ERROR = (getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR"))
 
 
@@ -51,7 +50,11 @@ class DepthNode(LifecycleNode):
         self._inputs: CameraInputs | None = None
         self._worker: FrameWorker | None = None
         self._model = self._failure = ""
-        self._live = LiveSettings(self, is_configured=lambda: self._processor is not None)
+        self._live = LiveSettings(
+            self,
+            is_configured=lambda: self._processor is not None,
+            on_change=lambda settings: self._processor and self._processor.apply(settings),
+        )
         self._statistics = Statistics()
         self._diagnostics = DiagnosticsWriter(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -170,8 +173,10 @@ class DepthNode(LifecycleNode):
             torch.cuda.empty_cache()
 
     def _on_image(self, msg) -> None:
-        stamp = Time.from_msg(msg.header.stamp, clock_type=self.get_clock().clock_type)
-        self._statistics.image_arrived((self.get_clock().now() - stamp).nanoseconds * 1e-9)
+        if self._worker is None:  # deactivated while this message was on its way
+            return
+        stamp = msg.header.stamp  # rclpy's Time would raise for a negative one
+        self._statistics.image_arrived(self.get_clock().now().nanoseconds * 1e-9 - stamp.sec - stamp.nanosec * 1e-9)
         if self._worker.submit(Frame(msg, self._inputs, time.monotonic())):
             self._statistics.count("frames_replaced")
 
@@ -227,6 +232,8 @@ def main(args: list[str] | None = None) -> int:
         rclpy.logging.get_logger("depth_node").fatal(str(error))
         return 1
     finally:
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)  # being asked twice must not cut the clean-up short
         finished = node is None or node.close()
         rclpy.try_shutdown()
         if not finished:  # a network that takes longer than a second must not hold up the end of the process

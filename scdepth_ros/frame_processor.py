@@ -16,6 +16,7 @@ from scdepth_ros.frame_statistics import Statistics, Troubles
 from scdepth_ros.inputs import Calibration, CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
 from scdepth_ros.outputs import CLOUD, COLOR, INFO, DepthOutputs
+from scdepth_ros.parameters import NodeSettings
 
 FIRST_INFO_TIMEOUT = 0.5  # seconds that the first image waits for its calibration, which may travel behind it
 
@@ -41,7 +42,10 @@ class FrameProcessor:
         self._decode, self._outputs, self._live = decode, outputs, live
         self._statistics, self._troubles = statistics, troubles
         self._calibration = Calibration()
-        self._applied = None
+
+    def apply(self, settings: NodeSettings) -> None:
+        """Use these settings from the next frame on. Any thread may call it."""
+        self.pipeline.settings = PipelineSettings(**settings.for_pipeline())
 
     def handle(self, frame: Frame) -> None:
         """Turn one frame into whatever is subscribed to; trouble is counted and said, and the next frame welcome."""
@@ -58,10 +62,6 @@ class FrameProcessor:
         if not wanted:
             self._statistics.count("frames_unwanted")
             return
-        settings = self._live.current
-        if settings is not self._applied:
-            self.pipeline.settings = PipelineSettings(**settings.for_pipeline())
-            self._applied = settings
         image = self._decode(frame.msg)
         camera = self._camera_of(image, frame.inputs)
         header = frame.msg.header
@@ -74,7 +74,7 @@ class FrameProcessor:
             image, camera, want_cloud, want_color=COLOR in wanted, cloud_out=self._cloud_buffer(camera, want_cloud)
         )
         started = time.perf_counter()
-        self._outputs.publish(result, header, settings.depth_encoding, wanted)
+        self._outputs.publish(result, header, self._live.current.depth_encoding, wanted)
         self.stages = {**result.timings, "publish": (time.perf_counter() - started) * 1e3}
         self._statistics.depth_published(time.monotonic() - frame.arrived)
 

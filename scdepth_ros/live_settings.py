@@ -16,6 +16,7 @@ class LiveSettings:
     Args:
         node: a rclpy node.
         is_configured: tells whether what takes effect on configure is in use now, and must not change.
+        on_change: called with the new settings after a change.
 
     Attributes:
         current: NodeSettings, replaced as a whole when parameters change; safe to read from any thread.
@@ -24,8 +25,8 @@ class LiveSettings:
         ConfigError: when an initial value, from the command line or a YAML file, is not allowed.
     """
 
-    def __init__(self, node, is_configured):
-        self._is_configured = is_configured
+    def __init__(self, node, is_configured, on_change):
+        self._is_configured, self._on_change = is_configured, on_change
         values = {p.name: node.declare_parameter(p.name, p.default, _descriptor(p)).value for p in PARAMETERS}
         self.current = NodeSettings(**values)
         self._warn_of_strangers(node)
@@ -41,6 +42,7 @@ class LiveSettings:
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.current = new
+        self._on_change(new)
         return SetParametersResult(successful=True)
 
     def _check_moment(self, name: str, new: NodeSettings) -> None:

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         BagError: when the bag cannot be read, or an argument does not fit it.
     """
-    node = rclpy.create_node("play_bag")
+    node = rclpy.create_node("play_bag", start_parameter_services=False)
     try:
         with BagReader(args.bag) as bag:
             player = BagPlayer(node, bag, _chosen(bag, args), _names(bag, args.remap))

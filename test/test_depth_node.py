@@ -108,6 +108,13 @@ def test_one_image_gives_everything_under_its_own_header(results, bench, weights
     assert color.encoding == "rgb8" and len(set(bytes(color.data))) > 1
 
 
+def test_any_stamp_is_answered(results, bench):
+    for sec, nanosec in [(0, 0), (-7, 5), (2**31 - 1, 2**32 - 1)]:
+        msg = bench.picture()
+        msg.header.stamp.sec, msg.header.stamp.nanosec = sec, nanosec
+        assert answer(bench, results, bench.send(msg)).header == msg.header
+
+
 def test_scale_and_rates_are_in_the_diagnostics(results, bench):
     answer(bench, results, bench.send(info=bench.info()))
     said = bench.diagnostics()

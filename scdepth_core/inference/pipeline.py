@@ -99,7 +99,7 @@ class FramePipeline:
         settings: fields of PipelineSettings, by name.
 
     Attributes:
-        settings: PipelineSettings; assign another one to change them from the next frame on.
+        settings: PipelineSettings; assign another one, from any thread, to change them from the next frame on.
     """
 
     def __init__(self, estimator, **settings):
@@ -110,12 +110,12 @@ class FramePipeline:
     @property
     def scale(self) -> float:
         """Metres per network unit in use; 1 while nobody knows it."""
-        return self._known_scale or 1.0
+        return self._known_scale(self.settings) or 1.0
 
     @property
     def is_metric(self) -> bool:
         """False while depth is in network units, because neither the settings nor the weights know the scale."""
-        return self._known_scale is not None
+        return self._known_scale(self.settings) is not None
 
     def tables(self, camera: Camera) -> CameraTables:
         """The tables of this camera, made once for as long as the same object comes in."""
@@ -153,7 +153,7 @@ class FramePipeline:
         with _timed(timings, "network"):
             depth = self.estimator.predict(rgb)
         with _timed(timings, "mask"):
-            depth = cv2.multiply(depth, self.scale)
+            depth = cv2.multiply(depth, self._known_scale(settings) or 1.0)
             valid = cv2.inRange(depth, max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST))
             np.copyto(depth, np.float32(np.nan), where=valid == 0)
             if tables is not None and tables.invalid is not None:
@@ -169,9 +169,8 @@ class FramePipeline:
                 color = colorize_depth(depth, settings.color_low, settings.color_high)
         return FrameResult(depth, rgb, tables and tables.camera, cloud, color, timings)
 
-    @property
-    def _known_scale(self) -> float | None:
-        return self.settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
+    def _known_scale(self, settings: PipelineSettings) -> float | None:
+        return settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
 
 
 class SizeMismatchError(CameraError):
