@@ -10,6 +10,7 @@ from scdepth_core.networks.encoder import ResNetEncoder
 
 DECODER_CHANNELS = (16, 32, 64, 128, 256)
 MAX_DISPARITY, MIN_DISPARITY = 10.0, 0.01
+START_LOGIT = -1.4  # an untrained network says 0.5: room for what is five times nearer, and for what is farther
 
 
 class DepthNet(nn.Module):
@@ -42,9 +43,8 @@ class DepthDecoder(nn.Module):
             self.upconvs1.append(ConvELU(channels + skip, channels))
             incoming = channels
         self.dispconvs = nn.ModuleList(ReflectConv(channels, 1) for channels in DECODER_CHANNELS[:4])
-        self.dispconvs[1:].requires_grad_(
-            False
-        )  # coarser outputs: kept for their names in checkpoints, never run
+        nn.init.constant_(self.dispconvs[0].conv.bias, START_LOGIT)
+        self.dispconvs[1:].requires_grad_(False)  # coarser outputs: named in checkpoints, never run
 
     def forward(self, features: list[Tensor]) -> Tensor:
         x, skips = features[-1], [*features[-2::-1], None]
