@@ -108,6 +108,20 @@ def test_one_image_gives_everything_under_its_own_header(results, bench, weights
     assert color.encoding == "rgb8" and len(set(bytes(color.data))) > 1
 
 
+def test_a_distorted_image_is_rectified(results, bench):
+    info = bench.info()
+    info.d = [0.3, 0.0, 0.0, 0.0, 0.0]  # pincushion: the rectified image has corners that the camera did not see
+    bench.infos.publish(info)
+    bench.spin_for(0.2)
+    sent = bench.send()
+    depth = decode_depth(answer(bench, results, sent))
+    assert np.isnan(depth[0, 0]) and np.isfinite(depth[HEIGHT // 2, WIDTH // 2])
+    published = answer(bench, results, sent, "depth/camera_info")
+    assert not any(published.d) and list(published.k) == list(info.k)
+    bench.infos.publish(bench.info())
+    bench.spin_for(0.2)
+
+
 def test_any_stamp_is_answered(results, bench):
     for sec, nanosec in [(0, 0), (-7, 5), (2**31 - 1, 2**32 - 1)]:
         msg = bench.picture()
