@@ -124,7 +124,7 @@ def topic_qos(bag: BagReader) -> dict[str, QoSProfile]:
     Latched topics of ROS 1 and `tf_static` keep their last message for late subscribers.
     """
     profiles = {topic: _reliable(topic) for topic in bag.topics}
-    for connection in bag._connections():
+    for connection in bag.connections:
         recorded = getattr(connection.ext, "offered_qos_profiles", None)
         if recorded:
             profiles[connection.topic] = _as_recorded(recorded[0])

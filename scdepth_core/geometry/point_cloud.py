@@ -31,9 +31,7 @@ class RayTable:
 
     def __init__(self, camera: Camera, step: int = 1):
         if camera.is_distorted:
-            raise CameraError(
-                "point clouds need a rectified camera, this one still has distortion – use Rectifier"
-            )
+            raise CameraError("point clouds need a rectified camera, this one still has distortion – use Rectifier")
         if step < 1:
             raise CameraError(f"cloud step is {step}, expected at least 1")
         self.step, self.width, self.height = step, camera.width, camera.height
