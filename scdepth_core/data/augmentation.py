@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.camera import flip_intrinsics, scale_intrinsics, shift_intrinsics
 
 
@@ -21,6 +22,12 @@ class Augmentation:
 
     flip: float = 0.5
     max_zoom: float = 1.15
+
+    def __post_init__(self):
+        if not 0 <= self.flip <= 1 or not 1 <= self.max_zoom <= 4:
+            raise ConfigError(
+                f"flip is {self.flip:g} and max_zoom {self.max_zoom:g}, expected a probability (0 to 1) and 1 to 4"
+            )
 
     def __call__(
         self, images: list[np.ndarray], K: np.ndarray, rng: np.random.Generator
@@ -56,11 +63,3 @@ def crop_and_zoom(
         for image in images
     ]
     return zoomed, scale_intrinsics(shift_intrinsics(K, left, top), zoom, zoom)
-
-
-def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resample to width x height: area averages when shrinking (no aliasing), bilinear when enlarging."""
-    if image.shape[:2] == (height, width):
-        return image
-    shrinking = width < image.shape[1] or height < image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)

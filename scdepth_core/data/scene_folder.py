@@ -56,12 +56,26 @@ class SceneFolder:
     def attributes(self) -> dict:
         """Entries of dataset.yaml, or nothing for data sets that were made elsewhere."""
         path = self.root / "dataset.yaml"
-        return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            entries = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"'{path}' is not YAML ({reason}) – correct it, or remove it") from None
+        if not isinstance(entries, dict | None):
+            raise DataError(f"'{path}' holds a {type(entries).__name__}, expected 'name: value' lines")
+        return entries or {}
 
     @property
     def depth_factor(self) -> float:
         """Units of the 16-bit depth files per metre."""
-        return float(self.attributes.get("depth_factor", DEFAULT_DEPTH_FACTOR))
+        factor = self.attributes.get("depth_factor", DEFAULT_DEPTH_FACTOR)
+        if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < float("inf"):
+            raise DataError(
+                f"'{self.root / 'dataset.yaml'}' has depth_factor '{factor}', expected PNG units per metre, above 0"
+            )
+        return float(factor)
 
     @cached_property
     def training(self) -> list[Scene]:
@@ -86,7 +100,7 @@ class SceneFolder:
         path = self.root / "training" / listing
         if not path.exists():
             raise DataError(f"'{path}' is missing – list one scene name a line in it")
-        names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         if not names:
             raise DataError(f"'{path}' lists no scene – write one scene name a line")
         return [_read_scene(self.root / "training" / name) for name in names]
@@ -98,12 +112,23 @@ def _read_scene(folder: Path) -> Scene:
     images = image_files(folder)
     if not images:
         raise DataError(f"scene '{folder.name}' has no *.jpg or *.png in '{folder}'")
-    available = {path.stem: path for path in _files(folder / "depth", DEPTH_SUFFIXES)}
+    _check_time_order(images)
+    available = {path.stem: path for path in _unique(folder / "depth", DEPTH_SUFFIXES)}
     stray = sorted(available.keys() - {path.stem for path in images})
     if stray:
         raise DataError(f"'{available[stray[0]]}' has no image named '{stray[0]}.*' beside it in '{folder}'")
     depths = [available.get(path.stem) for path in images]
     return Scene(folder.name, images, depths, read_intrinsics(folder / "cam.txt"))
+
+
+def _check_time_order(images: list[Path]) -> None:
+    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2."""
+    for first, second in zip(images, images[1:]):
+        if first.stem.isdecimal() and second.stem.isdecimal() and int(first.stem) >= int(second.stem):
+            raise DataError(
+                f"frame '{first.name}' sorts before '{second.name}' in '{first.parent}' – "
+                "pad the numbers with zeros to the same length, so that name order is time order"
+            )
 
 
 def read_intrinsics(path: Path) -> np.ndarray:
@@ -119,21 +144,19 @@ def read_intrinsics(path: Path) -> np.ndarray:
     K = numbers.reshape(3, 3)
     if not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
         raise DataError(f"'{path}' has fx={K[0, 0]:g} fy={K[1, 1]:g}, expected finite intrinsics with both above 0")
+    if K[0, 1] != 0 or K[1, 0] != 0 or K[2].tolist() != [0, 0, 1]:
+        raise DataError(f"'{path}' is not an intrinsics matrix, expected the rows 'fx 0 cx', '0 fy cy' and '0 0 1'")
     return K.astype(np.float32)
 
 
 def image_files(folder: Path) -> list[Path]:
     """Images of a folder in name order; two with the same stem are an error."""
-    files = _files(folder, IMAGE_SUFFIXES)
-    for first, second in zip(files, files[1:]):
-        if first.stem == second.stem:
-            raise DataError(f"'{first.name}' and '{second.name}' in '{folder}' are the same frame – remove one")
-    return files
+    return _unique(folder, IMAGE_SUFFIXES)
 
 
 def pair_by_stem(images: list[Path], folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The file of `folder` with the stem of each image; a missing partner is an error that names it."""
-    available = {path.stem: path for path in _files(folder, suffixes)}
+    available = {path.stem: path for path in _unique(folder, suffixes)}
     missing = [image for image in images if image.stem not in available]
     if missing:
         wanted = " or ".join(f"{missing[0].stem}{suffix}" for suffix in suffixes)
@@ -153,8 +176,11 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_depth(path: Path, depth_factor: float) -> np.ndarray:
     """(H, W) float32 metres, 0 where unknown. 16-bit PNG are divided by depth_factor; .npy are metres already."""
-    if path.suffix == ".npy":
-        depth = np.load(path).astype(np.float32).squeeze()
+    if path.suffix.lower() == ".npy":
+        try:
+            depth = np.load(path, allow_pickle=False).astype(np.float32).squeeze()
+        except (ValueError, EOFError) as error:
+            raise DataError(f"'{path}' is not an array of numbers ({error}) – remove it or write it again") from None
     else:
         stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if stored is None:
@@ -167,7 +193,13 @@ def read_depth(path: Path, depth_factor: float) -> np.ndarray:
     return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def _unique(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files with these suffixes, in name order; none where there is no folder. Hidden files are no frames."""
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if p.suffix.lower() in suffixes), key=lambda p: p.stem)
+    found = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    files = sorted(found, key=lambda p: (p.stem, p.suffix))
+    for first, second in zip(files, files[1:]):
+        if first.stem == second.stem:
+            raise DataError(f"'{first.name}' and '{second.name}' in '{folder}' are the same frame – remove one")
+    return files

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from scdepth_core.data.augmentation import Augmentation, resize
+from scdepth_core.data.augmentation import Augmentation
 from scdepth_core.data.scene_folder import Scene, read_depth, read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import scale_intrinsics
+from scdepth_core.networks.normalization import resize_for_network
+
+logger = logging.getLogger(__name__)
 
 
 class SequenceDataset(Dataset):
@@ -21,7 +26,7 @@ class SequenceDataset(Dataset):
     Args:
         scenes: from SceneFolder.
         height, width: size of the samples; frames of another size are resampled and K with them.
-        stride: how many frames lie between target and source.
+        stride: distance from the target to its neighbours, in frames; 1 takes adjacent frames.
         augmentation: None for validation.
         seed: of the augmentation.
 
@@ -51,6 +56,11 @@ class SequenceDataset(Dataset):
                 f"no scene is long enough: stride {stride} needs {2 * stride + 1} frames, the longest of "
                 f"{len(scenes)} scenes has {longest} – lower the stride or record longer"
             )
+        short = len(scenes) - len({scene for scene, _ in self.samples})
+        if short:
+            logger.warning(
+                "%d of %d scenes have fewer than %d frames and are left out", short, len(scenes), 2 * stride + 1
+            )
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -62,6 +72,8 @@ class SequenceDataset(Dataset):
         frames = (middle, middle - self.stride, middle + self.stride)
         loaded = [load_resized(scene, frame, self.height, self.width) for frame in frames]
         images, K = [image for image, _ in loaded], loaded[0][1]
+        if any((other != K).any() for _, other in loaded[1:]):
+            raise DataError(f"frames of scene '{scene.name}' differ in size, but share one cam.txt – resize them first")
         if self.augmentation is not None:
             rng = np.random.default_rng((self.seed, epoch, index))
             images, K = self.augmentation(images, K, rng)
@@ -121,7 +133,17 @@ class DepthDataset(Dataset):
 
 
 def load_resized(scene: Scene, frame: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A frame as (H, W, 3) uint8 at the wanted size, and its (3, 3) float32 intrinsics."""
+    """A frame as (H, W, 3) uint8 at the wanted size, and its (3, 3) float32 intrinsics.
+
+    Raises:
+        DataError: the principal point is outside the frame, so the intrinsics belong to images of another size.
+    """
     image = read_image(scene.images[frame])
-    K = scale_intrinsics(scene.K, width / image.shape[1], height / image.shape[0])
-    return resize(image, width, height), K
+    (cx, cy), (rows, columns) = scene.K[:2, 2], image.shape[:2]
+    if not (-0.5 <= cx <= columns - 0.5 and -0.5 <= cy <= rows - 0.5):
+        raise DataError(
+            f"cam.txt of scene '{scene.name}' puts the principal point at ({cx:g}, {cy:g}), outside of "
+            f"'{scene.images[frame].name}' ({columns}x{rows}) – scale the intrinsics as the frames were"
+        )
+    K = scale_intrinsics(scene.K, width / columns, height / rows)
+    return resize_for_network(image, width, height), K

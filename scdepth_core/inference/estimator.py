@@ -11,6 +11,7 @@ import torch
 from scdepth_core.checkpoint import WeightsMetadata, load_depth_net_state, load_weights
 from scdepth_core.errors import BackendError, ImageError
 from scdepth_core.networks import DepthNet
+from scdepth_core.networks.normalization import resize_for_network
 
 
 class DepthEstimator:
@@ -61,14 +62,6 @@ class DepthEstimator:
         batch = torch.from_numpy(small)[None].to(self.device).permute(0, 3, 1, 2)  # channels last, as it lies in memory
         depth = self.network(batch.float().mul_(self._scale).sub_(self._shift))[0, 0].float().cpu().numpy()
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def resize_for_network(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The image at the network's input size; averaged when it shrinks to less than half, bilinear otherwise."""
-    if rgb.shape[:2] == (height, width):
-        return np.ascontiguousarray(rgb)
-    halved = rgb.shape[1] >= 2 * width or rgb.shape[0] >= 2 * height
-    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -15,9 +15,9 @@ def normalize(image: Tensor) -> Tensor:
 
 
 def resize_for_network(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(H, W, 3) at the network's input size; averaged when it shrinks to half or less, bilinear otherwise."""
+    """(H, W, 3) at the network's input size, writable; averaged when it shrinks to half or less, bilinear otherwise."""
     if rgb.shape[:2] == (height, width):
-        return np.ascontiguousarray(rgb)
+        return np.require(rgb, requirements=("C", "W"))
     halved = rgb.shape[1] >= 2 * width or rgb.shape[0] >= 2 * height
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if halved else cv2.INTER_LINEAR)
 

@@ -1,0 +1,46 @@
+"""What several test modules share: a small rendered data set, and weights of an untrained network."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from scdepth_core import cli
+from scdepth_core.checkpoint import WeightsMetadata, save_weights
+from scdepth_core.networks import DepthNet
+
+DATA_OPTIONS = (
+    *("--scenes", "2", "--validation-scenes", "1", "--test-frames", "2", "--frames", "8"),
+    *("--size", "80x64", "--workers", "1", "--seed", "5"),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """A data set as `scdepth synthesize` writes it: 2 + 1 scenes of 8 frames and 2 test images, 80x64 pixels."""
+    root = tmp_path_factory.mktemp("data") / "tiny"
+    assert cli.main(["synthesize", str(root), *DATA_OPTIONS]) == 0
+    return root
+
+
+@pytest.fixture
+def own_data(tiny_data, tmp_path):
+    """A copy of the small data set that a test may spoil."""
+    return shutil.copytree(tiny_data, tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def untrained_network():
+    """DepthNet with seeded random weights, evaluating."""
+    torch.manual_seed(0)
+    return DepthNet("resnet18").eval()
+
+
+@pytest.fixture(scope="session")
+def untrained_weights(untrained_network, tmp_path_factory):
+    """An inference file of that network, for 64x96 (HxW) input and without a scale."""
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save_weights(path, untrained_network.state_dict(), WeightsMetadata(height=64, width=96, dataset="nothing"))
+    return path
