@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class WeightsMetadata:
         metres_per_unit: the one factor from network units to metres; None when nobody has measured it.
         dataset: what it was trained on, in words.
         mean, std: of the normalisation (x / 255 - mean) / std.
+
+    Raises:
+        CheckpointError: a size that the network cannot take, or a scale that is not above 0.
     """
 
     version: str = "v1"
@@ -46,17 +50,24 @@ class WeightsMetadata:
     mean: float = 0.45
     std: float = 0.225
 
+    def __post_init__(self):
+        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
+            raise CheckpointError(f"network input is {self.height}x{self.width} (HxW), expected multiples of 32")
+        if self.metres_per_unit is not None and not 0 < self.metres_per_unit < math.inf:
+            raise CheckpointError(f"metres_per_unit is {self.metres_per_unit}, expected a number above 0, or None")
+
 
 def save_weights(
     path: str | Path, state: dict[str, Tensor], metadata: WeightsMetadata, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write DepthNet's state as an inference file; what never runs is left out. Replaces the file in one step."""
+    """Write DepthNet's state as an inference file; what never runs is left out. Replaces the file in one step.
+
+    Raises:
+        CheckpointError: a value is not finite, or does not fit into `dtype`.
+    """
     path = Path(path)
-    kept = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in state.items()
-        if not name.startswith(NEVER_RUN) and not name.endswith("num_batches_tracked")
-    }
+    kept = {name: value.to(dtype).contiguous().cpu() for name, value in state.items() if not _optional(name)}
+    _check_finite(kept, path)
     described = {"format": FORMAT, "metadata": json.dumps(dataclasses.asdict(metadata))}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -77,21 +88,68 @@ def load_weights(path: str | Path | None = None) -> tuple[dict[str, Tensor], Wei
     path = STARTER_WEIGHTS if path is None else Path(path)
     if not path.is_file():
         raise CheckpointError(f"weights '{path}' do not exist – give a .safetensors or .ckpt file")
-    if path.suffix == ".safetensors":
-        return _load_inference_file(path)
-    return _load_pickle(path)
+    state, metadata = (_load_inference_file if path.suffix == ".safetensors" else _load_training_checkpoint)(path)
+    _check_finite(state, path)
+    return state, metadata
+
+
+def read_training_checkpoint(path: str | Path) -> dict:
+    """Everything in a training checkpoint, on the CPU, read without running code from it.
+
+    Raises:
+        CheckpointError: the file is missing, broken, unsafe or not a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint '{path}' does not exist – give a .ckpt file")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises a dozen kinds for files that are not checkpoints
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"'{path}' cannot be loaded safely ({reason}) – only plain tensors are accepted"
+        ) from error
+    state = saved.get("state_dict") if isinstance(saved, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"'{path}' has no 'state_dict' of tensors – give a training checkpoint")
+    return saved
 
 
 def load_depth_net_state(network: torch.nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Fill DepthNet strictly: only what never runs may be missing."""
-    absent, unexpected = network.load_state_dict(state, strict=False)
-    absent = [n for n in absent if not n.startswith(NEVER_RUN) and not n.endswith("num_batches_tracked")]
-    if absent or unexpected:
-        example = (absent or unexpected)[0]
+    """Fill DepthNet strictly: only what never runs may be missing.
+
+    Raises:
+        CheckpointError: a parameter is missing, unknown or of another shape.
+    """
+    own = network.state_dict()
+    state = {name: value for name, value in own.items() if _optional(name)} | state
+    wrong = {
+        "missing": [name for name in own if name not in state],
+        "unknown": [name for name in state if name not in own],
+        "of another shape": [name for name in state if name in own and state[name].shape != own[name].shape],
+    }
+    if any(wrong.values()):
+        counts = ", ".join(f"{len(names)} {kind}" for kind, names in wrong.items() if names)
+        first = next(names[0] for names in wrong.values() if names)
         raise CheckpointError(
-            f"'{path}' does not fit DepthNet: {len(absent)} parameters missing, {len(unexpected)} unknown, "
-            f"the first is '{example}' – was it trained with another encoder?"
+            f"'{path}' does not fit DepthNet, of its parameters are {counts}, the first is '{first}' – "
+            "was it trained with another encoder?"
         )
+    network.load_state_dict(state, strict=True)
+
+
+def _optional(name: str) -> bool:
+    return name.startswith(NEVER_RUN) or name.endswith("num_batches_tracked")
+
+
+def _check_finite(state: dict[str, Tensor], path: Path) -> None:
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise CheckpointError(
+                f"'{path}' has NaN or infinity in '{name}' ({value.dtype}) – the training diverged, "
+                "or the values are too large for 16 bits: use an earlier checkpoint, or float32"
+            )
 
 
 def _load_inference_file(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
@@ -108,30 +166,29 @@ def _load_inference_file(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata
             f"'{path}' has format '{described.get('format')}', expected '{FORMAT}' – write it with 'scdepth train'"
         )
     known = {field.name for field in dataclasses.fields(WeightsMetadata)}
-    entries = json.loads(described["metadata"])
-    return state, WeightsMetadata(**{name: value for name, value in entries.items() if name in known})
-
-
-def _load_pickle(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a dozen kinds for files that are not checkpoints
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"'{path}' cannot be loaded safely ({reason}) – only plain tensors are accepted"
-        ) from error
-    state = saved.get("state_dict") if isinstance(saved, dict) else None
-    depth = {k.removeprefix("depth_net."): v for k, v in (state or {}).items() if k.startswith("depth_net.")}
+        entries = json.loads(described["metadata"])
+        return state, WeightsMetadata(**{name: value for name, value in entries.items() if name in known})
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"metadata of '{path}' cannot be read ({error}) – export or copy it again") from error
+
+
+def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+    saved = read_training_checkpoint(path)
+    depth = {
+        name.removeprefix("depth_net."): value.float() if value.is_floating_point() else value
+        for name, value in saved["state_dict"].items()
+        if name.startswith("depth_net.")
+    }
     if not depth:
         raise CheckpointError(f"'{path}' holds no DepthNet (no 'depth_net.*' parameter) – give a training checkpoint")
-    return depth, _metadata_of(saved.get("hyper_parameters", {}), saved.get("datamodule_hyper_parameters", {}))
+    return depth, _metadata_of(_entries(saved, "hyper_parameters"), _entries(saved, "datamodule_hyper_parameters"))
 
 
 def _metadata_of(saved: dict, samples: dict) -> WeightsMetadata:
     """Metadata from the hyper-parameters of our checkpoints, or of the public code's nested Namespace."""
     if "hparams" in saved:
-        options = vars(saved["hparams"]) if isinstance(saved["hparams"], argparse.Namespace) else dict(saved["hparams"])
+        options = _entries(saved, "hparams")
         dataset = options.get("dataset_name", "")
         height, width = {"kitti": (256, 832), "ddad": (384, 640)}.get(dataset, REFERENCE_SIZE)
         return WeightsMetadata(
@@ -148,3 +205,9 @@ def _metadata_of(saved: dict, samples: dict) -> WeightsMetadata:
         width=samples.get("width", REFERENCE_SIZE[1]),
         dataset=samples.get("dataset", ""),
     )
+
+
+def _entries(saved: dict, name: str) -> dict:
+    """A group of settings in a checkpoint, stored as a dict or as a Namespace; empty where there is none."""
+    group = saved.get(name) or {}
+    return vars(group) if isinstance(group, argparse.Namespace) else dict(group)

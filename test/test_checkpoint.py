@@ -1,0 +1,252 @@
+"""Weights on disk: what goes in comes out, nothing foreign is taken for ours, and no file ever runs code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import urllib.request
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from scdepth_core.checkpoint import (
+    FORMAT,
+    NEVER_RUN,
+    WeightsMetadata,
+    load_depth_net_state,
+    load_weights,
+    save_weights,
+)
+from scdepth_core.errors import CheckpointError, ConfigError
+from scdepth_core.inference import DepthEstimator
+from scdepth_core.networks import DepthNet
+
+METADATA = WeightsMetadata(height=64, width=96, metres_per_unit=2.5, dataset="kitchen, 3 training scenes")
+
+
+def lightning_file(path, network, **entries):
+    """A checkpoint with the parameter names of Lightning modules, beside a PoseNet's."""
+    state = {f"depth_net.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": state | {"pose_net.decoder.bias": torch.zeros(6)}, **entries}, path)
+    return path
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 0.0), (torch.float16, 1e-3)])
+def test_round_trip(tmp_path, untrained_network, dtype, tolerance):
+    path = tmp_path / "new" / "w.safetensors"
+    save_weights(path, untrained_network.state_dict(), METADATA, dtype)
+    state, metadata = load_weights(path)
+    assert metadata == METADATA
+    assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
+    assert all(value.dtype == torch.float32 for value in state.values())
+    network = DepthNet("resnet18")
+    load_depth_net_state(network, state, path)
+    image = torch.randn(1, 3, 64, 96)
+    expected = untrained_network(image)
+    assert torch.allclose(network.eval()(image), expected, rtol=tolerance or 1e-7)
+
+
+def test_only_what_runs_is_stored(untrained_weights, untrained_network):
+    with safe_open(untrained_weights, framework="pt") as file:
+        stored = set(file.keys())
+    run = {name for name in untrained_network.state_dict() if not name.startswith(NEVER_RUN)}
+    assert stored == {name for name in run if not name.endswith("num_batches_tracked")}
+    assert untrained_weights.stat().st_size < 62e6
+
+
+def test_half_precision_fits_the_limit_of_the_starter_weights(tmp_path, untrained_network):
+    save_weights(tmp_path / "w.safetensors", untrained_network.state_dict(), METADATA, torch.float16)
+    assert (tmp_path / "w.safetensors").stat().st_size < 30e6
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, untrained_network, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"old")
+
+    def fail(tensors, target, metadata):
+        target.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("scdepth_core.checkpoint.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights(path, untrained_network.state_dict(), METADATA)
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(float("nan"), torch.float32), (float("inf"), torch.float32), (1e6, torch.float16)]
+)
+def test_values_that_would_spoil_depth_are_not_stored(tmp_path, untrained_network, value, dtype):
+    state = {name: tensor.clone() for name, tensor in untrained_network.state_dict().items()}
+    state["encoder.encoder.bn1.running_var"][3] = value
+    with pytest.raises(CheckpointError, match=r"NaN or infinity in 'encoder.encoder.bn1.running_var'"):
+        save_weights(tmp_path / "w.safetensors", state, METADATA, dtype)
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_diverged_checkpoint_is_refused(tmp_path, untrained_network):
+    path = lightning_file(tmp_path / "x.ckpt", untrained_network)
+    saved = torch.load(path, weights_only=True)
+    saved["state_dict"]["depth_net.encoder.encoder.conv1.weight"][0] = torch.nan
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        load_weights(path)
+
+
+def test_another_encoder_is_one_sentence(untrained_network):
+    with pytest.raises(CheckpointError) as error:
+        load_depth_net_state(DepthNet("resnet50"), untrained_network.state_dict(), "w.safetensors")
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 300
+    assert text.startswith("'w.safetensors' does not fit DepthNet")
+    assert "missing" in text and "of another shape" in text and "another encoder?" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("decoder.dispconvs.0.conv.weight"), "1 missing, the first is 'decoder.dispconvs.0.conv.w"),
+        (lambda s: s.update(extra=torch.zeros(1)), "1 unknown, the first is 'extra'"),
+        (lambda s: s.update({"encoder.encoder.bn1.bias": torch.zeros(3)}), "1 of another shape"),
+    ],
+)
+def test_loading_is_strict(untrained_network, change, words):
+    state = dict(untrained_network.state_dict())
+    change(state)
+    with pytest.raises(CheckpointError, match=words):
+        load_depth_net_state(DepthNet("resnet18"), state, "w")
+
+
+def test_what_never_runs_may_be_missing(untrained_network):
+    state = {n: v for n, v in untrained_network.state_dict().items() if not n.startswith(NEVER_RUN)}
+    network = DepthNet("resnet18")
+    before = network.encoder.encoder.fc.weight.clone()
+    load_depth_net_state(network, state, "w")
+    assert torch.equal(network.encoder.encoder.fc.weight, before)
+    assert torch.equal(network.encoder.encoder.conv1.weight, untrained_network.encoder.encoder.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size"), [("kitti", (256, 832)), ("ddad", (384, 640)), ("nyu", (256, 320)), ("bonn", (256, 320))]
+)
+def test_checkpoints_of_the_public_code(tmp_path, untrained_network, dataset, size):
+    """They pickle an argparse.Namespace; that type is allowed, and says how to build the network."""
+    options = argparse.Namespace(model_version="v3", resnet_layers=18, dataset_name=dataset, lr=1e-4)
+    path = lightning_file(tmp_path / "epoch=99.ckpt", untrained_network, hyper_parameters={"hparams": options})
+    state, metadata = load_weights(path)
+    assert (metadata.version, metadata.encoder, metadata.dataset) == ("v3", "resnet18", dataset)
+    assert (metadata.height, metadata.width) == size
+    assert metadata.metres_per_unit is None
+    assert state.keys() == untrained_network.state_dict().keys()
+    assert DepthEstimator.load(path, "cpu").metadata == metadata
+
+
+def test_settings_may_be_a_plain_namespace_or_absent(tmp_path, untrained_network):
+    path = lightning_file(
+        tmp_path / "x.ckpt", untrained_network, hyper_parameters=argparse.Namespace(encoder="resnet18")
+    )
+    assert load_weights(path)[1] == WeightsMetadata()
+    assert load_weights(lightning_file(tmp_path / "y.ckpt", untrained_network))[1] == WeightsMetadata()
+
+
+class Attack:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("place", ["hyper_parameters", "state_dict", None])
+def test_a_pickle_never_runs_code(tmp_path, untrained_network, place):
+    attack = Attack(tmp_path / "owned")
+    if place is None:
+        torch.save(attack, tmp_path / "bad.ckpt")
+    else:
+        lightning_file(tmp_path / "bad.ckpt", untrained_network, **{place: {"depth_net.x": attack}})
+    with pytest.raises(CheckpointError, match="cannot be loaded safely") as error:
+        load_weights(tmp_path / "bad.ckpt")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 5, 1000, 100_000])
+def test_truncated_weights(tmp_path, untrained_weights, keep):
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(untrained_weights.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors' is not a readable safetensors file"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, 100_000])
+def test_truncated_checkpoint(tmp_path, untrained_network, keep):
+    path = lightning_file(tmp_path / "cut.ckpt", untrained_network)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"cut\.ckpt' cannot be loaded safely"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("content", [{}, {"state_dict": {}}, [1, 2], {"state_dict": {"depth_net.x": 3}}])
+def test_something_else_in_a_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match="give a training checkpoint"):
+        load_weights(tmp_path / "x.ckpt")
+
+
+def test_missing_weights(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere\.ckpt' do not exist – give a"):
+        load_weights(tmp_path / "nowhere.ckpt")
+    with pytest.raises(CheckpointError, match="do not exist"):
+        load_weights(tmp_path)  # a folder
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        (None, "has format 'None'"),
+        ({"format": "pt"}, "has format 'pt', expected 'scdepth-weights-1'"),
+        ({"format": FORMAT}, "metadata of"),
+        ({"format": FORMAT, "metadata": "{"}, "metadata of"),
+        ({"format": FORMAT, "metadata": "[1]"}, "metadata of"),
+        ({"format": FORMAT, "metadata": json.dumps({"height": 100})}, "100x320 .* multiples of 32"),
+        ({"format": FORMAT, "metadata": json.dumps({"metres_per_unit": 0})}, "metres_per_unit is 0"),
+    ],
+)
+def test_foreign_safetensors(tmp_path, described, words):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", described)
+    with pytest.raises(CheckpointError, match=words):
+        load_weights(tmp_path / "x.safetensors")
+
+
+def test_metadata_of_a_later_version_is_ignored(tmp_path):
+    entries = {"height": 64, "width": 96, "invented_later": 1}
+    described = {"format": FORMAT, "metadata": json.dumps(entries)}
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", described)
+    assert load_weights(tmp_path / "x.safetensors")[1] == WeightsMetadata(height=64, width=96)
+
+
+def test_an_unknown_encoder_is_named(tmp_path):
+    described = {"format": FORMAT, "metadata": json.dumps({"encoder": "resnet99"})}
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", described)
+    with pytest.raises(ConfigError, match="encoder 'resnet99' is unknown, expected one of resnet18, resnet50"):
+        DepthEstimator.load(tmp_path / "x.safetensors", "cpu")
+
+
+def test_inference_never_asks_the_network(untrained_weights, monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise AssertionError("asked the network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    estimator = DepthEstimator.load(untrained_weights, "cpu")
+    assert estimator.predict(torch.zeros(64, 96, 3, dtype=torch.uint8).numpy()).shape == (64, 96)
+    assert not (tmp_path / "empty").exists()
