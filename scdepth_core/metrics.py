@@ -27,14 +27,21 @@ class Protocol:
     Attributes:
         max_depth, min_depth: metres; ground truth outside is ignored, predictions are clipped to it.
         crop: (top, bottom, left, right) in pixels, or as shares of the size where all are at most 1; None for all.
+        size: (height, width) of ground truth that a crop in pixels was made for; None for any.
     """
 
     max_depth: float
     min_depth: float = 1e-3
     crop: tuple[float, float, float, float] | None = None
+    size: tuple[int, int] | None = None
 
     def mask(self, truth: np.ndarray) -> np.ndarray:
-        """(H, W) bool: pixels of the ground truth that count."""
+        """(H, W) bool: pixels of the ground truth that count; ConfigError where the crop is for another size."""
+        if self.size is not None and truth.shape != self.size:
+            raise ConfigError(
+                f"this protocol crops ground truth of {self.size} (height, width), not of {truth.shape} – "
+                "use 'custom', which counts the whole image"
+            )
         mask = (truth > self.min_depth) & (truth < self.max_depth)
         if self.crop is not None:
             height, width = truth.shape
@@ -48,7 +55,7 @@ class Protocol:
 
 PROTOCOLS = {
     "kitti": Protocol(80.0, crop=(0.40810811, 0.99189189, 0.03594771, 0.96405229)),  # Garg et al.
-    "nyu": Protocol(10.0, crop=(45, 471, 41, 601)),  # Eigen et al., 480x640
+    "nyu": Protocol(10.0, crop=(45, 471, 41, 601), size=(480, 640)),  # Eigen et al.
     "ddad": Protocol(200.0),
     "bonn": Protocol(10.0),
     "tum": Protocol(10.0),
@@ -66,6 +73,7 @@ class Evaluation:
         scale: the one factor of alignment `set`, metres per network unit.
         scale_spread: std / mean of the per-image median ratios (0 = one scale for all).
         constant: errors of a constant depth under alignment `set`: what knowing nothing scores.
+        coverage: share of the pixels with ground truth that the predictions have a value for.
         images: how many images counted; `skipped`: how many had no valid ground truth.
         per_image: abs_rel of each image under its own scale, in order (NaN where skipped).
     """
@@ -74,6 +82,7 @@ class Evaluation:
     scale: float
     scale_spread: float
     constant: dict[str, float]
+    coverage: float
     images: int
     skipped: int
     per_image: list[float]
@@ -107,9 +116,10 @@ def depth_errors(
         scale: factor on the prediction; None aligns the medians.
 
     Raises:
-        DataError: no pixel of the ground truth counts.
+        DataError: no pixel of the ground truth counts, or the prediction has no value at any of them.
     """
-    truth, prediction = _counted_pixels(prediction, truth, protocol)
+    truth, prediction = counted_pixels(prediction, truth, protocol)
+    truth, prediction = _both_known(truth, prediction)
     if scale is None:
         scale = np.median(truth) / np.median(prediction)
     return compute_errors(truth, np.clip(scale * prediction, protocol.min_depth, protocol.max_depth))
@@ -122,46 +132,41 @@ def evaluate(pairs: Iterable[tuple[np.ndarray, np.ndarray]], protocol: Protocol)
         pairs: (prediction, truth) of each image, as in depth_errors. What counts of them is held until the end, as the
             one scale is known only then.
     """
-    counted: list[tuple[np.ndarray, np.ndarray] | None] = []
+    sizes: list[int] = []
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
     for prediction, truth in pairs:
-        try:
-            counted.append(_counted_pixels(prediction, truth, protocol))
-        except DataError:
-            counted.append(None)
-    kept = [pair for pair in counted if pair is not None]
+        pair = counted_pixels(prediction, truth, protocol)
+        sizes.append(pair[0].size)
+        if sizes[-1]:
+            kept.append(_both_known(*pair))
     if not kept:
         raise DataError(
-            f"none of the {len(counted)} ground-truth depths has a pixel between {protocol.min_depth} and "
-            f"{protocol.max_depth} m – check the depth factor"
+            f"none of the {len(sizes)} ground-truth depths has a pixel between {protocol.min_depth:g} and "
+            f"{protocol.max_depth:g} m – check depth_factor in dataset.yaml"
         )
     ratios = np.array([np.median(truth) / np.median(prediction) for truth, prediction in kept])
     one_scale = float(np.median(ratios))
     constant = float(np.median([np.median(truth) for truth, _ in kept]))
 
-    def mean_errors(scales: np.ndarray, predictions: list[np.ndarray]) -> dict[str, float]:
-        rows = [
-            compute_errors(truth, np.clip(scale * p, protocol.min_depth, protocol.max_depth))
-            for scale, p, (truth, _) in zip(scales, predictions, kept)
-        ]
-        return {name: float(np.mean([row[name] for row in rows])) for name in ERROR_NAMES}
+    def errors_of(predictions: Iterable[np.ndarray]) -> list[dict[str, float]]:
+        clipped = (np.clip(p, protocol.min_depth, protocol.max_depth) for p in predictions)
+        return [compute_errors(truth, p) for (truth, _), p in zip(kept, clipped)]
 
-    predictions = [prediction for _, prediction in kept]
-    own = iter(
-        np.mean(np.abs(truth - np.clip(r * p, protocol.min_depth, protocol.max_depth)) / truth)
-        for r, (truth, p) in zip(ratios, kept)
-    )
+    aligned = {
+        "image": errors_of(ratio * p for ratio, (_, p) in zip(ratios, kept)),
+        "set": errors_of(one_scale * p for _, p in kept),
+        "none": errors_of(p for _, p in kept),
+    }
+    own = iter(row["abs_rel"] for row in aligned["image"])
     return Evaluation(
-        errors={
-            "image": mean_errors(ratios, predictions),
-            "set": mean_errors(np.full_like(ratios, one_scale), predictions),
-            "none": mean_errors(np.ones_like(ratios), predictions),
-        },
+        errors={alignment: _mean(rows) for alignment, rows in aligned.items()},
         scale=one_scale,
         scale_spread=float(ratios.std() / ratios.mean()),
-        constant=mean_errors(np.full_like(ratios, constant), [np.ones_like(p) for p in predictions]),
+        constant=_mean(errors_of(np.full_like(p, constant) for _, p in kept)),
+        coverage=sum(truth.size for truth, _ in kept) / sum(sizes),
         images=len(kept),
-        skipped=len(counted) - len(kept),
-        per_image=[float("nan") if pair is None else float(next(own)) for pair in counted],
+        skipped=len(sizes) - len(kept),
+        per_image=[next(own) if size else float("nan") for size in sizes],
     )
 
 
@@ -172,14 +177,25 @@ def protocol_named(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _counted_pixels(
-    prediction: np.ndarray, truth: np.ndarray, protocol: Protocol
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ground truth and prediction of one image where both count, as 1-D arrays."""
+def counted_pixels(prediction: np.ndarray, truth: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """Ground truth and prediction of one image where the ground truth counts, as 1-D arrays; maybe empty."""
     height, width = truth.shape
+    prediction = np.asarray(prediction, np.float32)
     if prediction.shape != truth.shape:
         prediction = cv2.resize(prediction, (width, height), interpolation=cv2.INTER_LINEAR)
-    mask = protocol.mask(np.nan_to_num(truth, nan=0.0)) & np.isfinite(prediction) & (prediction > 0)
-    if not mask.any():
-        raise DataError("no pixel of the ground truth counts")
+    mask = protocol.mask(np.nan_to_num(truth, nan=0.0))
     return truth[mask], prediction[mask]
+
+
+def _both_known(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of a prediction that hold a depth; having none is an error, not a good score."""
+    if not truth.size:
+        raise DataError("no pixel of the ground truth counts")
+    known = np.isfinite(prediction) & (prediction > 0)
+    if not known.any():
+        raise DataError("a prediction has no finite depth above 0 where there is ground truth – is the network broken?")
+    return (truth, prediction) if known.all() else (truth[known], prediction[known])
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in ERROR_NAMES}
