@@ -38,7 +38,7 @@ setup(
     maintainer="scdepth_ros developers",
     maintainer_email="maintainers@scdepth-ros.invalid",
     packages=find_packages(include=["scdepth_core*", "scdepth_ros*"]),
-    package_data={"scdepth_core": ["weights/*.safetensors"], "scdepth_ros": ["share/*"]},
+    package_data={"scdepth_core": ["weights/*.safetensors"]},
     python_requires=">=3.10",
     install_requires=CORE,
     extras_require={"ros": ROS, "test": TEST},

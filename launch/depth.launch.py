@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchDescription
 from scdepth_ros.share import share_file
 from scdepth_ros.transport_env import transport_env
 

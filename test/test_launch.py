@@ -194,9 +194,8 @@ def test_the_launch_file_starts_a_configured_node(tmp_path):
 
 @needs_launch
 def test_the_arguments_of_the_launch_file():
-    from launch.launch_description_sources import PythonLaunchDescriptionSource
-
     from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
 
     description = PythonLaunchDescriptionSource(str(LAUNCH_FILE)).get_launch_description(LaunchContext())
     arguments = {a.name: "".join(s.text for s in a.default_value) for a in description.get_launch_arguments()}
@@ -208,9 +207,8 @@ def test_the_arguments_of_the_launch_file():
 
 @needs_launch
 def test_without_weights_the_yaml_file_decides():
-    from launch.launch_description_sources import PythonLaunchDescriptionSource
-
     from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
 
     for weights, rviz, nodes in [("", "false", 1), ("/w.safetensors", "true", 2)]:
         context = LaunchContext()

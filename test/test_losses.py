@@ -67,7 +67,7 @@ def test_smoothness_by_hand():
 
 
 def test_minimum_takes_the_best_valid_candidate_of_each_frame():
-    """Target: source 1 wins at pixel 0; at pixel 1 it would win but is invalid. Source frames have one candidate each."""
+    """Target: source 1 wins at pixel 0; at pixel 1 it would, but is invalid. Source frames have one candidate each."""
     pairs = [
         pair([0.1, 0.1], [0.1, 0.1], [0.3, 0.3], [True, False]),
         pair([0.4, 0.6], [0.4, 0.6], [0.5, 0.7], [True, True]),

@@ -1,0 +1,189 @@
+"""`make demo`: the whole line in one command, over real DDS.
+
+One process plays a recording (rendered, or BAG), depth_node in a second one makes depth and clouds of it, and this one
+records them, compares depth with what was measured, and writes pictures and figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from scdepth_core.checkpoint import load_weights
+from scdepth_core.errors import BackendError, ScDepthError
+from scdepth_ros.bag import BagReader, BagWriter
+from scdepth_ros.extraction.settings import ExtractionSettings
+from scdepth_ros.extraction.topics import Topics, base_topic, find_topics
+from scdepth_ros.transport_env import transport_env
+
+UNSEEN_SEED = 900_007  # no data set of `scdepth synthesize` has it
+START_TIMEOUT, QUIET = 120.0, 3.0  # seconds for the node to become active; without depth until the demo is over
+CLOUD_COLUMNS = 160
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; a known error becomes one line and exit status 1."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for everything it makes")
+    parser.add_argument("--bag", type=Path, help="play this recording instead of a rendered one")
+    parser.add_argument("--weights", type=Path, help=".safetensors or .ckpt (default: the starter weights)")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of the player")
+    parser.add_argument("--seed", type=int, default=UNSEEN_SEED, help="of the rendered walk")
+    args = parser.parse_args(arguments)
+    try:
+        print_summary(run(args), args.out)
+    except ScDepthError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Play, compute, record, compare; returns what summary.json holds."""
+    started = time.perf_counter()
+    load_weights(args.weights)  # a bad file is better refused now than by the node
+    args.out.mkdir(parents=True, exist_ok=True)
+    source = args.bag or render(args.out / "input", args.seed)
+    with BagReader(source) as bag:
+        topics = find_topics(bag, ExtractionSettings())
+    os.environ.update(private_ros_environment())
+    recorded = play_and_record(source, args.out / "output.mcap", topics, args)
+
+    from scdepth_ros.demonstration.report import write_report
+
+    errors = write_report(source, args.out / "output.mcap", topics, args.out)
+    summary = {
+        "bag": str(args.bag or "rendered walk"),
+        "weights": str(args.weights or "starter weights"),
+        **recorded,
+        "depth": errors,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    partial = args.out / "summary.json.partial"
+    partial.write_text(json.dumps(summary, indent=2) + "\n")
+    partial.replace(args.out / "summary.json")
+    return summary
+
+
+def render(path: Path, seed: int) -> Path:
+    """A bag of a walk that no training saw."""
+    from scdepth_ros.demonstration.synthetic_bag import record_walk
+
+    shutil.rmtree(path, ignore_errors=True)
+    record_walk(path, seed)
+    return path
+
+
+def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.Namespace) -> dict:
+    """Start node and player, record until the node falls silent; frames in and out, latency."""
+    import rclpy
+
+    from scdepth_ros.demonstration.topic_recorder import TopicRecorder
+    from scdepth_ros.outputs import CLOUD, DEPTH
+
+    output.unlink(missing_ok=True)
+    shutil.rmtree(output.with_name(output.name + ".partial"), ignore_errors=True)
+    rclpy.init(args=[])
+    try:
+        with BagWriter(output) as bag, process(node_command(source, topics, args)) as node:
+            recorder = TopicRecorder(bag, topics.image)
+            try:
+                if not recorder.wait_for_node("depth_node", START_TIMEOUT, lambda: node.poll() is None):
+                    raise BackendError("depth_node did not become active – its log above says why")
+                with process(player_command(source, topics, args)) as player:
+                    player.wait()
+                while time.monotonic() - recorder.last < QUIET:
+                    time.sleep(0.1)
+            finally:
+                recorder.close()
+            return {
+                "frames_in": recorder.received[topics.image],
+                "frames_out": recorder.received[DEPTH],
+                "clouds_out": recorder.received[CLOUD],
+                "latency_ms": {
+                    name: round(1e3 * float(np.percentile(recorder.latencies or [float("nan")], share)), 1)
+                    for name, share in (("p50", 50), ("p95", 95))
+                },
+            }
+    finally:
+        rclpy.try_shutdown()
+
+
+def node_command(source: Path, topics: Topics, args: argparse.Namespace) -> list[str]:
+    """depth_node on the bag's topics, with a cloud that keeps the output small."""
+    from scdepth_ros.messages import decode_camera_info
+
+    with BagReader(source) as bag:
+        width = decode_camera_info(next(bag.messages([topics.camera_info])).decode()).width
+    parameters = {
+        "weights": str(args.weights.resolve()) if args.weights else "",
+        "image_transport": "compressed" if topics.image.endswith("/compressed") else "raw",
+        "cloud_decimation": max(1, width // CLOUD_COLUMNS),
+    }
+    command = [sys.executable, "-m", "scdepth_ros.depth_node", "--ros-args"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value!r}" if isinstance(value, str) else f"{name}:={value}"]
+    return [*command, "-r", f"image:={base_topic(topics.image)}", "-r", f"camera_info:={topics.camera_info}"]
+
+
+def player_command(source: Path, topics: Topics, args: argparse.Namespace) -> list[str]:
+    """play_bag with the camera's topics."""
+    played = ["--topics", topics.image, topics.camera_info]
+    waiting = ["--rate", str(args.rate), "--wait-for-subscribers", "10"]
+    return [sys.executable, "-m", "scdepth_ros.play_bag", str(source), *played, *waiting]
+
+
+@contextmanager
+def process(command: list[str]) -> Iterator[subprocess.Popen]:
+    """A child process, asked to end like by Ctrl-C when the block ends, and made to when it does not."""
+    child = subprocess.Popen(command, env=os.environ | transport_env())
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+        try:
+            child.wait(10.0)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def private_ros_environment() -> dict[str, str]:
+    """Keep the demo on this machine and out of everybody else's ROS graph."""
+    domain = os.environ.get("ROS_DOMAIN_ID") or str(random.SystemRandom().randint(1, 101))
+    return transport_env() | {"ROS_DOMAIN_ID": domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+
+
+def print_summary(summary: dict, out: Path) -> None:
+    """The figures, for people."""
+    latency = summary["latency_ms"]
+    print(f"\n{summary['bag']} with {summary['weights']}, {summary['seconds']:.0f} s in all")
+    print(f"  frames   {summary['frames_in']} in, {summary['frames_out']} depth and {summary['clouds_out']} clouds out")
+    print(f"  latency  {latency['p50']:.0f} ms p50, {latency['p95']:.0f} ms p95 (image received to depth received)")
+    depth = summary["depth"]
+    if depth:
+        print(
+            f"  abs_rel  {depth['errors']['set']['abs_rel']:.3f} with one scale for all frames, "
+            f"{depth['errors']['image']['abs_rel']:.3f} with a scale for each, "
+            f"{depth['errors']['none']['abs_rel']:.3f} as published; a constant depth scores "
+            f"{depth['constant']['abs_rel']:.3f}"
+        )
+        print(f"  scale    spread {depth['scale_spread']:.3f} (std / mean over frames)")
+    print(f"  look at  {out / 'depth.png'}, {out / 'cloud.png'}; {out / 'output.mcap'} opens in RViz or Foxglove")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
