@@ -28,7 +28,7 @@ ROS = [
     "ros-jazzy-diagnostic-msgs~=5.3",
     "ros-jazzy-lifecycle-msgs~=2.0",
 ]
-TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1"]
+TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
 
 setup(
     name=PACKAGE,
