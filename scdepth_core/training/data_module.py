@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
@@ -20,7 +21,7 @@ class SequenceDataModule(pl.LightningDataModule):
         width: of the samples, pixels, a multiple of 32.
         batch_size: samples per step and process; one sample is three frames.
         stride: frames between target and source: 1 for driving at 10 Hz, more for slow or high-rate video.
-        workers: loader processes; 0 loads in the training process.
+        workers: loader processes, each reading with one thread; 0 loads in the training process.
         flip: probability of a left-right mirror.
         max_zoom: largest random zoom.
         validation_stride: validate on every n-th frame with depth.
@@ -43,9 +44,10 @@ class SequenceDataModule(pl.LightningDataModule):
         super().__init__()
         if height % 32 or width % 32 or min(height, width) < 64:
             raise ConfigError(f"sample size is {height}x{width} (HxW), expected multiples of 32, at least 64")
-        if stride < 1 or batch_size < 1 or validation_stride < 1:
+        if min(stride, batch_size, validation_stride) < 1 or workers < 0:
             raise ConfigError(
-                f"stride {stride}, batch_size {batch_size}, validation_stride {validation_stride}: expected at least 1"
+                f"stride {stride}, batch_size {batch_size}, validation_stride {validation_stride} have to be at least "
+                f"1, workers {workers} at least 0"
             )
         self.folder = SceneFolder(Path(root))
         described = f"{self.folder.root.resolve().name}, {len(self.folder.training)} training scenes"
@@ -53,6 +55,10 @@ class SequenceDataModule(pl.LightningDataModule):
         self.height, self.width, self.batch_size, self.stride = height, width, batch_size, stride
         self.workers, self.validation_stride, self.seed = workers, validation_stride, seed
         self.augmentation = Augmentation(flip, max_zoom)
+
+    def setup(self, stage: str) -> None:
+        # In this process, before there are loaders: a forked child that inherits OpenCV's threads cannot stop them.
+        cv2.setNumThreads(1)
 
     def train_dataloader(self) -> DataLoader:
         dataset = SequenceDataset(

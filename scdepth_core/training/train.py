@@ -10,9 +10,11 @@ import pytorch_lightning as pl
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from scdepth_core.checkpoint import load_weights, save_weights
-from scdepth_core.errors import CheckpointError, ConfigError
+from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
+from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.v1 import SCDepthV1
 
@@ -39,7 +41,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
     parser.add_class_arguments(SCDepthV1, "model")
     parser.add_class_arguments(SequenceDataModule, "samples")
-    chosen_here = {"logger", "callbacks", "default_root_dir", "plugins"}
+    chosen_here = {"logger", "callbacks", "default_root_dir", "plugins", "enable_checkpointing", "barebones"}
     parser.add_class_arguments(pl.Trainer, "trainer", skip=chosen_here, instantiate=False)
     parser.link_arguments("data", "samples.root")
     parser.link_arguments("seed", "samples.seed")
@@ -47,7 +49,7 @@ def build_parser() -> ArgumentParser:
         {
             "trainer.max_epochs": 100,
             "trainer.limit_train_batches": 1000,
-            "trainer.num_sanity_val_steps": 0,
+            "trainer.num_sanity_val_steps": 1,
             "trainer.use_distributed_sampler": False,
             "trainer.log_every_n_steps": 20,
             "trainer.enable_model_summary": False,
@@ -60,33 +62,68 @@ def run(arguments: list[str]) -> None:
     """Train with command-line arguments; writes OUT/checkpoints/{best,last}.ckpt and OUT/weights.safetensors."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
+    if not 0 <= settings.seed < 2**32:
+        raise ConfigError(f"--seed is {settings.seed}, expected 0 to {2**32 - 1}")
     resume = _resume_path(settings)
     if resume is not None:
+        check_resumable(resume, SCDepthV1.version, settings.model.encoder)
         settings.model.pretrained = "none"  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     pl.seed_everything(settings.seed, verbose=False)
-    built = parser.instantiate_classes(settings)
-    model, samples = built.model, built.samples
-    best = ModelCheckpoint(
-        settings.out / "checkpoints",
-        filename="best",
-        monitor="val/score",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-    )
-    trainer = pl.Trainer(
-        **settings.trainer.as_dict(),
-        default_root_dir=settings.out,
-        logger=TensorBoardLogger(settings.out, name="log", version=""),
-        callbacks=[best, LearningRateMonitor(), TQDMProgressBar(refresh_rate=10)],
-    )
-    trainer.fit(model, samples, ckpt_path=resume)
+    built = parser.instantiate(settings)
+    best, last = _checkpoints(settings)
+    progress = [] if settings.trainer.enable_progress_bar is False else [TQDMProgressBar(refresh_rate=10)]
+    try:
+        trainer = pl.Trainer(
+            **settings.trainer.as_dict(),
+            default_root_dir=settings.out,
+            logger=TensorBoardLogger(settings.out, name="log", version=""),
+            callbacks=[LearningRateMonitor(), *progress, best, last],
+            plugins=[AtomicCheckpointIO()],
+        )
+        trainer.fit(built.model, built.samples, ckpt_path=resume)
+    except MisconfigurationException as error:
+        raise ConfigError(f"Lightning cannot run with these --trainer settings: {error}") from error
+    except ScDepthError as error:
+        raise type(error)(_sentence(error)) from error
     if trainer.is_global_zero:
-        source = best.best_model_path or best.last_model_path
-        export(Path(source), settings.out / "weights.safetensors")
-        score = f"{float(best.best_model_score):.4f}" if best.best_model_score is not None else "not validated"
-        print(f"best validation score {score}, weights in {settings.out / 'weights.safetensors'}")
+        _finish(best, last, settings.out)
+
+
+def _checkpoints(settings: Namespace) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """Keepers of best.ckpt, after each validation that improved, and of last.ckpt, after each epoch.
+
+    Two, because Lightning's `save_last` writes last.ckpt only when the best one is written.
+    """
+    folder = settings.out / "checkpoints"
+    best = ModelCheckpoint(
+        folder, filename="best", monitor="val/score", enable_version_counter=False, save_on_train_epoch_end=False
+    )
+    return best, ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+
+
+def _finish(best: ModelCheckpoint, last: ModelCheckpoint, out: Path) -> None:
+    """Export the best checkpoint, or the last one where nothing was validated, and say how good it is."""
+    paths = [Path(keeper.best_model_path) for keeper in (best, last) if keeper.best_model_path]
+    source = next((path for path in paths if path.is_file()), None)
+    if source is None:
+        print("no checkpoint was written, so there are no weights to export")
+        return
+    export(source, out / "weights.safetensors")
+    score = best.best_model_score
+    if score is None:
+        verdict = "not validated"
+    elif not score.isfinite():
+        verdict = "no validation frame could be compared: depth has collapsed"
+    else:
+        verdict = f"best validation score {float(score):.4f}"
+    print(f"{verdict}, weights of {source.name} in '{out / 'weights.safetensors'}'")
+
+
+def _sentence(error: ScDepthError) -> str:
+    """The message of an error; one that comes from a loader process has its sentence at the end of a traceback."""
+    text = str(error).strip()
+    return text.splitlines()[-1].partition(": ")[2] if text.startswith("Caught ") else text
 
 
 def export(checkpoint: Path, path: Path) -> None:

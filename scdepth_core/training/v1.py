@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -13,9 +13,11 @@ from torch import Tensor
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.pose import pose_vec2mat
 from scdepth_core.losses import ConsistencyOptions, consistency_loss, edge_aware_smoothness, view_synthesis
-from scdepth_core.metrics import depth_errors, protocol_named
+from scdepth_core.metrics import counted_pixels, depth_errors, protocol_named
 from scdepth_core.networks import DepthNet, PoseNet, imagenet_state
 from scdepth_core.networks.normalization import normalize
+
+TERMS = ("photometric", "geometry", "smoothness")
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,15 @@ class SCDepthV1(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         loss = self.compute_loss(batch)
-        terms = {name: getattr(loss, name).detach() for name in ("photometric", "geometry", "smoothness", "coverage")}
+        terms = {name: getattr(loss, name).detach() for name in ("total", *TERMS, "coverage")}
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         self.log("loss", loss.total.detach(), prog_bar=True, logger=False)
         return loss.total
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         if self.validation == "photometric":
-            loss = self.compute_loss(batch)
+            # weighing by 1 - D would reward depth that contradicts itself
+            loss = self.compute_loss(batch, replace(self.options, dynamic_mask=False))
             # a collapsed model leaves no pixel to compare: that is a bad score, not a perfect one
             score = torch.where(loss.coverage > 0.01, loss.photometric, torch.inf)
             self.log("val/score", score, prog_bar=True, batch_size=len(batch["K"]), sync_dist=True)
@@ -126,29 +129,44 @@ class SCDepthV1(pl.LightningModule):
             return
         depth = self(normalize(batch["image"]))[0, 0].float().cpu().numpy()
         truth = batch["depth"][0].cpu().numpy()
-        try:
-            errors = depth_errors(depth, truth, self.protocol)
-        except DataError:  # a frame without any reading says nothing about the network
+        known, predicted = counted_pixels(depth, truth, self.protocol)
+        if not known.size:  # a frame without any reading says nothing about the network
+            self.without_truth += 1
             return
+        errors = depth_errors(depth, truth, self.protocol)
         self.log("val/score", errors["abs_rel"], prog_bar=True, batch_size=1, sync_dist=True)
         self.log_dict({f"val/{name}": errors[name] for name in ("abs_rel", "rmse", "a1")}, batch_size=1, sync_dist=True)
-        self.ratios.append(np.median(truth[truth > 0]) / np.median(depth))
+        self.ratios.append(np.median(known) / np.median(predicted))
 
     def on_validation_epoch_start(self) -> None:
         self.ratios: list[float] = []
+        self.without_truth = 0
 
     def on_validation_epoch_end(self) -> None:
-        if self.ratios:
-            self.log("val/scale_spread", float(np.std(self.ratios) / np.mean(self.ratios)), sync_dist=True)
+        if self.validation != "depth" or self.trainer.sanity_checking:
+            return
+        if not self.ratios:
+            raise DataError(
+                f"none of the {self.without_truth} validation frames has a depth between {self.protocol.min_depth:g} "
+                f"and {self.protocol.max_depth:g} m – check depth_factor in dataset.yaml, or validate without: "
+                "--model.validation photometric"
+            )
+        self.log("val/scale_spread", float(np.std(self.ratios) / np.mean(self.ratios)), sync_dist=True)
+        self.log("val/frames_without_truth", float(self.without_truth), sync_dist=True)
 
-    def compute_loss(self, batch: dict[str, Tensor]) -> V1Loss:
-        """Loss of a batch {'images': (B, 3 frames, 3, H, W) uint8, target first; 'K': (B, 3, 3)}."""
+    def compute_loss(self, batch: dict[str, Tensor], options: ConsistencyOptions | None = None) -> V1Loss:
+        """Loss of a batch {'images': (B, 3 frames, 3, H, W) uint8, target first; 'K': (B, 3, 3)}.
+
+        Args:
+            options: instead of the module's own, for validation.
+        """
+        options = options or self.options
         frames = [frame.contiguous(memory_format=self.memory_format) for frame in normalize(batch["images"]).unbind(1)]
         depths = self.predict_depths(frames)
         poses, inverse_poses = self.predict_poses(frames)
         with torch.autocast(self.device.type, enabled=False):  # geometry stays in float32
-            pairs, _ = view_synthesis(frames, depths, poses, inverse_poses, batch["K"], self.options)
-            consistency = consistency_loss(pairs, self.options)
+            pairs, _ = view_synthesis(frames, depths, poses, inverse_poses, batch["K"], options)
+            consistency = consistency_loss(pairs, options)
             return V1Loss(
                 consistency.photometric,
                 consistency.geometry,

@@ -1,0 +1,47 @@
+"""How training checkpoints reach the disk and come back: whole or not at all, and without running code from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from scdepth_core.checkpoint import read_training_checkpoint
+from scdepth_core.errors import CheckpointError
+
+RESUMABLE = ("optimizer_states", "loops", "hyper_parameters")
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the final name and renames, so that a killed run keeps its last complete checkpoint.
+
+    Lightning moves a file from the folder for temporary files, which is a copy where that is another disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options=None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        torch.save(checkpoint, partial)
+        partial.replace(path)
+
+    def load_checkpoint(self, path: str | Path, map_location=None, weights_only=None) -> dict:
+        return read_training_checkpoint(path)
+
+
+def check_resumable(path: Path, version: str, encoder: str) -> None:
+    """CheckpointError, unless training of this model can go on from the checkpoint."""
+    saved = read_training_checkpoint(path)
+    missing = [name for name in RESUMABLE if name not in saved]
+    if missing:
+        raise CheckpointError(
+            f"cannot resume from '{path}': it has no '{missing[0]}' – give a last.ckpt or best.ckpt of 'scdepth train'"
+        )
+    trained = saved["hyper_parameters"]
+    for name, wanted in (("version", version), ("encoder", encoder)):
+        if trained.get(name) != wanted:
+            raise CheckpointError(
+                f"cannot resume from '{path}': its {name} is {trained.get(name)}, these settings say {wanted} – "
+                "use the settings of that run, or another --out"
+            )
