@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from scdepth_core.errors import ScDepthError
@@ -22,7 +23,10 @@ OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it confi
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a sub-command. A known error becomes one line and exit status 1; a bug keeps its traceback."""
+    """Run a sub-command. A known error becomes one line and exit status 1; a bug keeps its traceback.
+
+    Known are the package's own errors and those of the operating system: no permission, a full disk, a missing file.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="scdepth",
@@ -41,7 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
             args = parser.parse_args(arguments)
             result = importlib.import_module(COMMANDS[args.command][0]).run(args)
     except ScDepthError as error:
-        print(f"scdepth: {error}", file=sys.stderr)
+        print(f"scdepth: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        place = f" '{error.filename}'" if error.filename else ""
+        print(f"scdepth: {error.strerror or error}{place}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("scdepth: interrupted", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +47,17 @@ def run(args: argparse.Namespace) -> int:
         tqdm(predictions, total=len(pairs), unit="image", desc="evaluating", disable=None),
         protocol_named(args.protocol),
     )
-    print(json.dumps(dataclasses.asdict(result)) if args.json else table(result))
+    print(json.dumps(_plain(dataclasses.asdict(result)), allow_nan=False) if args.json else table(result))
     return 0
+
+
+def _plain(value):
+    """Numbers that JSON has no word for (NaN: an image without ground truth) become null."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def frames_with_depth(folder: SceneFolder, split: str) -> list[tuple[Path, Path]]:
@@ -85,10 +95,14 @@ def table(result: Evaluation) -> str:
     rows["constant depth, one scale"] = result.constant
     for title, errors in rows.items():
         lines.append(f"| {title} | " + " | ".join(f"{errors[name]:.3f}" for name in COLUMNS) + " |")
-    ratio = result.errors["set"]["abs_rel"] / result.constant["abs_rel"]
     lines.append("")
     lines.append(
         f"{result.images} images ({result.skipped} without ground truth). One scale {result.scale:.4f} m a unit, "
-        f"scale spread {result.scale_spread:.3f}. abs_rel is {ratio:.2f} of what a constant depth scores."
+        f"scale spread {result.scale_spread:.3f}."
     )
+    if result.constant["abs_rel"] > 0:  # it is 0 on a flat wall seen head-on
+        ratio = result.errors["set"]["abs_rel"] / result.constant["abs_rel"]
+        lines[-1] += f" abs_rel is {ratio:.2f} of what a constant depth scores."
+    if result.coverage < 1:
+        lines[-1] += f" Predictions have a value at {result.coverage:.1%} of the pixels with ground truth."
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -36,15 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict every image; each file appears under its final name only when it is complete."""
+    _check_numbers(args)
     images = collect_images(args.input)
+    _check_outputs(images, args)
     estimator = DepthEstimator.load(args.weights, args.device)
     scale = args.metres_per_unit or estimator.metadata.metres_per_unit or 1.0
     metric = bool(args.metres_per_unit or estimator.metadata.metres_per_unit)
     args.out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
+    lost = 0.0
     for name, path in tqdm(images.items(), unit="image", desc="depth", disable=None):
         depth = estimator.predict(read_image(path)) * np.float32(scale)
-        save_depth(args.out / f"{name}.{args.format}", depth, args.depth_factor)
+        lost += save_depth(args.out / f"{name}.{args.format}", depth, args.depth_factor) / len(images)
         if not args.no_color:
             near, far = args.range or np.percentile(depth, (2, 98))
             save_png(args.out / f"{name}_color.png", colorize_depth(depth, near, far)[..., ::-1])
@@ -52,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
         "images": len(images),
         "out": str(args.out),
         "unit": "metres" if metric else "network units",
+        "beyond_16_bits": round(lost, 4),
         "seconds": round(time.perf_counter() - started, 2),
     }
     print(json.dumps(summary) if args.json else f"{len(images)} depth maps in '{args.out}', in {summary['unit']}")
+    if lost and not args.json:
+        print(f"{lost:.1%} of the pixels are too far for 16 bits and are 0 (no value) – lower --depth-factor")
     return 0
 
 
@@ -74,16 +81,43 @@ def collect_images(inputs: list[Path]) -> dict[str, Path]:
     return images
 
 
-def save_depth(path: Path, depth: np.ndarray, depth_factor: float) -> None:
-    """(H, W) float32 as .npy, or as 16-bit PNG in 1/depth_factor units, 0 beyond what 16 bits hold."""
+def _check_numbers(args: argparse.Namespace) -> None:
+    for option in ("metres_per_unit", "depth_factor"):
+        value = getattr(args, option)
+        if value is not None and not 0 < value < np.inf:
+            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, expected a number above 0")
+    if args.range and not 0 < args.range[0] < args.range[1]:
+        raise ConfigError(f"--range is {args.range[0]:g} {args.range[1]:g}, expected 0 < NEAR < FAR")
+
+
+def _check_outputs(images: dict[str, Path], args: argparse.Namespace) -> None:
+    """No output may replace an input, or another output."""
+    endings = [f".{args.format}"] + ([] if args.no_color else ["_color.png"])
+    outputs = Counter((args.out / f"{name}{ending}").resolve() for name in images for ending in endings)
+    inputs = {path.resolve() for path in images.values()}
+    for path, times in outputs.items():
+        if times > 1:
+            raise ConfigError(f"'{path.name}' would be written twice – use --no-color, or rename the images")
+        if path in inputs:
+            raise ConfigError(f"'{path}' is an input and would be replaced by its depth – choose another --out")
+
+
+def save_depth(path: Path, depth: np.ndarray, depth_factor: float) -> float:
+    """(H, W) float32 as .npy, or as 16-bit PNG in 1/depth_factor units, 0 beyond what 16 bits hold.
+
+    Returns:
+        the share of the pixels that 16 bits could not hold.
+    """
     if path.suffix == ".npy":
         partial = path.with_name(path.name + ".partial")
         with partial.open("wb") as file:
             np.save(file, depth)
         partial.replace(path)
-        return
+        return 0.0
     units = np.rint(depth * depth_factor)
-    save_png(path, np.where(units <= np.iinfo(np.uint16).max, units, 0).astype(np.uint16))
+    fits = units <= np.iinfo(np.uint16).max
+    save_png(path, np.where(fits, units, 0).astype(np.uint16))
+    return float(1 - fits.mean())
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
