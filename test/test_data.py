@@ -446,3 +446,10 @@ def test_samples_depend_on_epoch_and_index_not_on_the_workers(root):
     for a, b in zip(alone, shared):
         assert torch.equal(a["images"], b["images"]) and torch.equal(a["K"], b["K"])
     assert not all(torch.equal(a["K"], b["K"]) for a, b in zip(alone, later))
+
+
+def test_every_epoch_augments_a_sample_anew(root):
+    data = SequenceDataset(SceneFolder(root).training, HEIGHT, WIDTH, augmentation=Augmentation(), seed=9)
+    assert torch.equal(data[4, 1]["K"], data[4, 1]["K"])
+    assert not torch.equal(data[4, 1]["K"], data[5, 1]["K"])
+    assert not torch.equal(data[4, 1]["K"], data[4, 2]["K"])
