@@ -130,27 +130,31 @@ def test_what_never_runs_may_be_missing(untrained_network):
     assert torch.equal(network.encoder.encoder.conv1.weight, untrained_network.encoder.encoder.conv1.weight)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "size"), [("kitti", (256, 832)), ("ddad", (384, 640)), ("nyu", (256, 320)), ("bonn", (256, 320))]
-)
-def test_checkpoints_of_the_public_code(tmp_path, untrained_network, dataset, size):
+def test_checkpoints_of_the_public_code(tmp_path, untrained_network):
     """They pickle an argparse.Namespace; that type is allowed, and says how to build the network."""
-    options = argparse.Namespace(model_version="v3", resnet_layers=18, dataset_name=dataset, lr=1e-4)
+    options = argparse.Namespace(model_version="v3", resnet_layers=18, dataset_name="kitti", lr=1e-4)
     path = lightning_file(tmp_path / "epoch=99.ckpt", untrained_network, hyper_parameters={"hparams": options})
-    state, metadata = load_weights(path)
-    assert (metadata.version, metadata.encoder, metadata.dataset) == ("v3", "resnet18", dataset)
-    assert (metadata.height, metadata.width) == size
-    assert metadata.metres_per_unit is None
-    assert state.keys() == untrained_network.state_dict().keys()
-    assert DepthEstimator.load(path, "cpu").metadata == metadata
+    estimator = DepthEstimator.load(path, "cpu")
+    assert estimator.metadata == WeightsMetadata("v3", "resnet18", 256, 832, dataset="kitti")
+    for name, value in untrained_network.state_dict().items():
+        assert torch.equal(estimator.network.state_dict()[name], value)
 
 
-def test_settings_may_be_a_plain_namespace_or_absent(tmp_path, untrained_network):
-    path = lightning_file(
-        tmp_path / "x.ckpt", untrained_network, hyper_parameters=argparse.Namespace(encoder="resnet18")
-    )
-    assert load_weights(path)[1] == WeightsMetadata()
-    assert load_weights(lightning_file(tmp_path / "y.ckpt", untrained_network))[1] == WeightsMetadata()
+@pytest.mark.parametrize(
+    ("settings", "metadata"),
+    [
+        ({"hparams": {"dataset_name": "ddad"}}, WeightsMetadata(height=384, width=640, dataset="ddad")),
+        ({"hparams": argparse.Namespace(dataset_name="nyu")}, WeightsMetadata(dataset="nyu")),
+        ({"hparams": argparse.Namespace(resnet_layers=50)}, WeightsMetadata(encoder="resnet50")),
+        (argparse.Namespace(encoder="resnet50"), WeightsMetadata(encoder="resnet50")),
+        ({"encoder": "resnet50", "version": "v2"}, WeightsMetadata("v2", "resnet50")),
+        (None, WeightsMetadata()),
+    ],
+)
+def test_settings_in_a_checkpoint(tmp_path, settings, metadata):
+    saved = {"state_dict": {"depth_net.x": torch.ones(1)}, "hyper_parameters": settings}
+    torch.save(saved, tmp_path / "x.ckpt")
+    assert load_weights(tmp_path / "x.ckpt")[1] == metadata
 
 
 class Attack:
@@ -164,12 +168,10 @@ class Attack:
 
 
 @pytest.mark.parametrize("place", ["hyper_parameters", "state_dict", None])
-def test_a_pickle_never_runs_code(tmp_path, untrained_network, place):
+def test_a_pickle_never_runs_code(tmp_path, place):
     attack = Attack(tmp_path / "owned")
-    if place is None:
-        torch.save(attack, tmp_path / "bad.ckpt")
-    else:
-        lightning_file(tmp_path / "bad.ckpt", untrained_network, **{place: {"depth_net.x": attack}})
+    saved = {"state_dict": {"depth_net.x": torch.ones(1)}, "hyper_parameters": {}}
+    torch.save(saved | {place: {"depth_net.x": attack}} if place else attack, tmp_path / "bad.ckpt")
     with pytest.raises(CheckpointError, match="cannot be loaded safely") as error:
         load_weights(tmp_path / "bad.ckpt")
     assert "\n" not in str(error.value)
