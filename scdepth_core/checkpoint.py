@@ -116,8 +116,8 @@ def read_training_checkpoint(path: str | Path) -> dict:
     return saved
 
 
-def load_depth_net_state(network: torch.nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Fill DepthNet strictly: only what never runs may be missing.
+def load_network_state(network: torch.nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Fill a network strictly: only what never runs may be missing.
 
     Raises:
         CheckpointError: a parameter is missing, unknown or of another shape.
@@ -133,7 +133,7 @@ def load_depth_net_state(network: torch.nn.Module, state: dict[str, Tensor], pat
         counts = ", ".join(f"{len(names)} {kind}" for kind, names in wrong.items() if names)
         first = next(names[0] for names in wrong.values() if names)
         raise CheckpointError(
-            f"'{path}' does not fit DepthNet, of its parameters are {counts}, the first is '{first}' – "
+            f"'{path}' does not fit {type(network).__name__}, of its parameters are {counts}, the first is '{first}' – "
             "was it trained with another encoder?"
         )
     network.load_state_dict(state, strict=True)

@@ -17,6 +17,7 @@ COMMANDS = {
     ),
     "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
+    "pack": ("scdepth_core.inference.pack", "an inference file out of a checkpoint: float16, with the scale in metres"),
     "predict": ("scdepth_core.inference.predict", "depth of images, as arrays and pictures"),
 }
 OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it configures

@@ -17,7 +17,7 @@ from scdepth_core.checkpoint import (
     FORMAT,
     NEVER_RUN,
     WeightsMetadata,
-    load_depth_net_state,
+    load_network_state,
     load_weights,
     save_weights,
 )
@@ -44,7 +44,7 @@ def test_round_trip(tmp_path, untrained_network, dtype, tolerance):
     assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
     assert all(value.dtype == torch.float32 for value in state.values())
     network = DepthNet("resnet18")
-    load_depth_net_state(network, state, path)
+    load_network_state(network, state, path)
     image = torch.randn(1, 3, 64, 96)
     expected = untrained_network(image)
     assert torch.allclose(network.eval()(image), expected, rtol=tolerance or 1e-7)
@@ -99,7 +99,7 @@ def test_a_diverged_checkpoint_is_refused(tmp_path, untrained_network):
 
 def test_another_encoder_is_one_sentence(untrained_network):
     with pytest.raises(CheckpointError) as error:
-        load_depth_net_state(DepthNet("resnet50"), untrained_network.state_dict(), "w.safetensors")
+        load_network_state(DepthNet("resnet50"), untrained_network.state_dict(), "w.safetensors")
     text = str(error.value)
     assert "\n" not in text and len(text) < 300
     assert text.startswith("'w.safetensors' does not fit DepthNet")
@@ -118,14 +118,14 @@ def test_loading_is_strict(untrained_network, change, words):
     state = dict(untrained_network.state_dict())
     change(state)
     with pytest.raises(CheckpointError, match=words):
-        load_depth_net_state(DepthNet("resnet18"), state, "w")
+        load_network_state(DepthNet("resnet18"), state, "w")
 
 
 def test_what_never_runs_may_be_missing(untrained_network):
     state = {n: v for n, v in untrained_network.state_dict().items() if not n.startswith(NEVER_RUN)}
     network = DepthNet("resnet18")
     before = network.encoder.encoder.fc.weight.clone()
-    load_depth_net_state(network, state, "w")
+    load_network_state(network, state, "w")
     assert torch.equal(network.encoder.encoder.fc.weight, before)
     assert torch.equal(network.encoder.encoder.conv1.weight, untrained_network.encoder.encoder.conv1.weight)
 

@@ -94,9 +94,7 @@ def test_loss_maps(golden):
         golden["intrinsics"],
         reference_numerics=True,
     )
-    pair = pair_errors(
-        golden["tgt_img"], golden["ref_img_0"], warp, ConsistencyOptions(reference_numerics=True)
-    )
+    pair = pair_errors(golden["tgt_img"], golden["ref_img_0"], warp, ConsistencyOptions(reference_numerics=True))
     for key, ours in zip(("photo", "color", "geometry", "valid"), pair):
         check(f"pairwise.{key}", ours.float(), golden[f"pairwise.{key}"])
 
@@ -155,15 +153,9 @@ def test_evaluation_protocols(golden, name):
 def test_every_vector_was_checked(golden):
     """Run last: each golden output has been compared, and the summary says how far off the worst one is."""
     inputs = {"tgt_img", "ref_img_0", "ref_img_1", "intrinsics", "depth", "rotation"}
-    outputs = {
-        k
-        for k in golden
-        if k not in inputs and not k.startswith(("ref_depth", "pose_0", "pose_1", "pose_inv"))
-    }
+    outputs = {k for k in golden if k not in inputs and not k.startswith(("ref_depth", "pose_0", "pose_1", "pose_inv"))}
     outputs = {k for k in outputs if not k.endswith((".seed_gt", ".pred"))}
     missing = {k for k in outputs if not any(w.startswith(k.removesuffix(".errors")) for w in worst)}
     assert not missing
     name = max(worst, key=worst.get)
-    print(
-        f"{len(outputs)} golden vectors, {len(worst)} comparisons, worst relative error {worst[name]:.1e} ({name})"
-    )
+    print(f"{len(outputs)} golden vectors, {len(worst)} comparisons, worst relative error {worst[name]:.1e} ({name})")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from scdepth_core import cli
 from scdepth_core.checkpoint import WeightsMetadata, save_weights
 from scdepth_core.errors import BackendError, CheckpointError, ImageError
 from scdepth_core.inference import DepthEstimator
@@ -182,3 +185,25 @@ def test_colours_of_nothing_and_of_one_depth():
     assert (colorize_depth(np.full((2, 3), np.nan, np.float32), 1, 10) == NO_VALUE).all()
     flat = colorize_depth(np.full((2, 3), 2.0, np.float32), 2.0, 2.0)
     assert (flat == flat[0, 0]).all()
+
+
+def test_pack_writes_scale_and_half_precision(untrained_weights, tmp_path, capsys):
+    out = tmp_path / "packed.safetensors"
+    assert cli.main(["pack", str(untrained_weights), str(out), "--half", "--metres-per-unit", "2.5"]) == 0
+    assert "2.5 m a unit" in capsys.readouterr().out
+    assert out.stat().st_size < 0.51 * untrained_weights.stat().st_size
+    estimators = [DepthEstimator.load(path, "cpu") for path in (untrained_weights, out)]
+    assert estimators[1].metadata == replace(estimators[0].metadata, metres_per_unit=2.5)
+    picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    full, half = (estimator.predict(picture) for estimator in estimators)
+    assert np.abs(half / full - 1).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["x.pt"], "ends in .safetensors"), (["x.safetensors", "--metres-per-unit", "-1"], "expected a positive number")],
+)
+def test_pack_refuses(untrained_weights, tmp_path, capsys, arguments, sentence):
+    assert cli.main(["pack", str(untrained_weights), str(tmp_path / arguments[0]), *arguments[1:]]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchvision.models import resnet18
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import load_weights
+from scdepth_core.checkpoint import WeightsMetadata, load_weights, save_weights
 from scdepth_core.data import SequenceDataset
 from scdepth_core.data.scene_folder import SceneFolder, read_image
 from scdepth_core.errors import CheckpointError, ConfigError, DataError
@@ -503,3 +503,23 @@ def test_frames_without_depth_are_counted(monkeypatch):
 def test_settings_of_the_samples_are_checked(tiny_data):
     with pytest.raises(ConfigError, match="at least 64"):
         SequenceDataModule(tiny_data, height=32, width=64)
+
+
+def test_warm_start_takes_both_networks_from_a_checkpoint_and_one_from_an_inference_file(tmp_path):
+    torch.manual_seed(1)
+    taught = SCDepthV1(pretrained="none")
+    checkpoint, inference = tmp_path / "taught.ckpt", tmp_path / "taught.safetensors"
+    torch.save({"state_dict": taught.state_dict(), "hyper_parameters": dict(taught.hparams)}, checkpoint)
+    save_weights(inference, taught.depth_net.state_dict(), WeightsMetadata())
+    both, one = (SCDepthV1(pretrained="none", start=path) for path in (checkpoint, inference))
+    conv = "encoder.encoder.conv1.weight"
+    for model, same in ((both, True), (one, False)):
+        assert torch.equal(model.depth_net.state_dict()[conv], taught.depth_net.state_dict()[conv])
+        assert torch.equal(model.pose_net.state_dict()[conv], taught.pose_net.state_dict()[conv]) is same
+
+
+def test_warm_start_from_another_encoder_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_weights(path, SCDepthV1(pretrained="none").depth_net.state_dict(), WeightsMetadata())
+    with pytest.raises(CheckpointError, match="does not fit DepthNet"):
+        SCDepthV1(encoder="resnet50", pretrained="none", start=path)

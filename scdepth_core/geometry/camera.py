@@ -52,9 +52,7 @@ class Camera:
                 continue
             value = np.asarray(value, np.float64)
             if shape != (-1,) and value.size != shape[0] * shape[1]:
-                raise CameraError(
-                    f"{name} of the camera has {value.size} numbers, expected {shape[0] * shape[1]}"
-                )
+                raise CameraError(f"{name} of the camera has {value.size} numbers, expected {shape[0] * shape[1]}")
             value = value.reshape(shape)
             if not np.isfinite(value).all():
                 raise CameraError(f"{name} of the camera holds NaN or infinity – calibrate it again")

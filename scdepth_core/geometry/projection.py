@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MIN_DEPTH = (
-    1e-3  # a point closer than this to the camera plane projects as if it were there, and is not valid
-)
+MIN_DEPTH = 1e-3  # a point closer than this to the camera plane projects as if it were there, and is not valid
 
 
 def pixel_grid(height: int, width: int, device=None, dtype=torch.float32) -> Tensor:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from scdepth_core.checkpoint import WeightsMetadata, load_depth_net_state, load_weights
+from scdepth_core.checkpoint import WeightsMetadata, load_network_state, load_weights
 from scdepth_core.errors import BackendError, ImageError
 from scdepth_core.networks import DepthNet
 from scdepth_core.networks.normalization import resize_for_network
@@ -45,7 +45,7 @@ class DepthEstimator:
         chosen = resolve_device(device)
         state, metadata = load_weights(weights)
         network = DepthNet(metadata.encoder)
-        load_depth_net_state(network, state, weights or "starter weights")
+        load_network_state(network, state, weights or "starter weights")
         return cls(network, metadata, chosen)
 
     @torch.inference_mode()

@@ -73,9 +73,7 @@ def pair_errors(target: Tensor, source: Tensor, warp: Warp, options: Consistency
         valid = valid & (color < color_error(target, source))
     photometric = photometric_error(target, warp.image, options.ssim_weight)
     if options.dynamic_mask:
-        photometric = photometric * (
-            1 - geometry.detach() if not options.reference_numerics else 1 - geometry
-        )
+        photometric = photometric * (1 - geometry.detach() if not options.reference_numerics else 1 - geometry)
     return PairErrors(photometric, color, geometry, valid)
 
 

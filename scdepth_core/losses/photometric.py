@@ -20,9 +20,7 @@ def ssim_error(x: Tensor, y: Tensor, window: int = 7) -> Tensor:
     var_x = mean(x * x) - mu_x * mu_x
     var_y = mean(y * y) - mu_y * mu_y
     cov = mean(x * y) - mu_x * mu_y
-    ssim = ((2 * mu_x * mu_y + C1) * (2 * cov + C2)) / (
-        (mu_x * mu_x + mu_y * mu_y + C1) * (var_x + var_y + C2)
-    )
+    ssim = ((2 * mu_x * mu_y + C1) * (2 * cov + C2)) / ((mu_x * mu_x + mu_y * mu_y + C1) * (var_x + var_y + C2))
     return ((1 - ssim) / 2).clamp(0, 1)
 
 

@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> None:
     resume = _resume_path(settings)
     if resume is not None:
         check_resumable(resume, SCDepthV1.version, settings.model.encoder)
-        settings.model.pretrained = "none"  # the checkpoint replaces the weights anyway
+        settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     pl.seed_everything(settings.seed, verbose=False)
     built = parser.instantiate(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from scdepth_core.losses import ConsistencyOptions, consistency_loss, edge_aware
 from scdepth_core.metrics import counted_pixels, depth_errors, protocol_named
 from scdepth_core.networks import DepthNet, PoseNet, imagenet_state
 from scdepth_core.networks.normalization import normalize
+from scdepth_core.training.warm_start import warm_start
 
 TERMS = ("photometric", "geometry", "smoothness")
 
@@ -55,6 +57,8 @@ class SCDepthV1(pl.LightningModule):
     Args:
         encoder: backbone of DepthNet: resnet18 or resnet50.
         pretrained: where both encoders start: 'imagenet', a local torchvision state dict, or 'none'.
+        start: weights to start both networks from: a checkpoint of `scdepth train`, or an inference file for DepthNet
+            alone; takes the place of `pretrained` where it has a network.
         learning_rate: of Adam.
         weights: of the loss terms.
         loss: which parts of the photometric and geometry terms are on.
@@ -71,6 +75,7 @@ class SCDepthV1(pl.LightningModule):
         self,
         encoder: Literal["resnet18", "resnet50"] = "resnet18",
         pretrained: str = "imagenet",
+        start: Path | None = None,
         learning_rate: float = 1e-4,
         weights: LossWeights = LossWeights(),  # noqa: B008 - frozen
         loss: ConsistencyOptions = ConsistencyOptions(),  # noqa: B008 - frozen
@@ -97,6 +102,8 @@ class SCDepthV1(pl.LightningModule):
             state = imagenet_state(name, pretrained)
             if state is not None:
                 network.encoder.load_imagenet(state)
+        if start is not None:
+            warm_start(self.depth_net, self.pose_net, start)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         self.learning_rate, self.weights, self.options = learning_rate, weights, loss

@@ -153,6 +153,7 @@ def _gaze(rng, plan: FloorPlan, flat: np.ndarray, rotation: float):
     marks = np.arange(0, count + int(RATE), int(RATE))
     targets = _best_views(rng, plan, flat[np.minimum(marks, count - 1)])
     yaw = _smoothed(np.interp(np.arange(count), marks, targets), 0.7 * RATE)
+    yaw = yaw.mean() + min(rotation, 1.0) * (yaw - yaw.mean())
     shake = [rotation * _drift(rng, count, 0.35, np.deg2rad(0.35)) for _ in range(3)]
     if rotation > 1:
         shake = [s + (rotation - 1) * _drift(rng, count, 0.5, np.deg2rad(2.5)) for s in shake]

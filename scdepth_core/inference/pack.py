@@ -1,0 +1,36 @@
+"""`scdepth pack`: an inference file out of any weights, half as large and with the scale written in."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, help=".ckpt or .safetensors")
+    parser.add_argument("out", type=Path, help="file to write, .safetensors; may be the same as WEIGHTS")
+    parser.add_argument("--metres-per-unit", type=float, help="the one scale; 'scdepth evaluate' measures it")
+    parser.add_argument("--dataset", help="what it was trained on, in words")
+    parser.add_argument("--half", action="store_true", help="float16: half the size")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file in one step."""
+    if args.out.suffix != ".safetensors":
+        raise ConfigError(f"output is '{args.out}', expected a name that ends in .safetensors")
+    if args.metres_per_unit is not None and not 0 < args.metres_per_unit < float("inf"):
+        raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a positive number")
+    state, metadata = load_weights(args.weights)
+    given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset}
+    metadata = replace(metadata, **{name: value for name, value in given.items() if value is not None})
+    save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32)
+    scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"
+    size = f"{metadata.width}x{metadata.height}"
+    print(f"'{args.out}': {metadata.encoder}, {size}, {scale}, {args.out.stat().st_size} bytes")
+    return 0
