@@ -26,7 +26,7 @@ class DepthNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         logits = self.decoder(self.encoder(image))
-        return 1.0 / (MAX_DISPARITY * torch.sigmoid(logits.float()) + MIN_DISPARITY)
+        return 1.0 / (MAX_DISPARITY * torch.sigmoid(logits) + MIN_DISPARITY)
 
 
 class DepthDecoder(nn.Module):
@@ -51,7 +51,8 @@ class DepthDecoder(nn.Module):
         for reduce, fuse, skip in zip(self.upconvs0, self.upconvs1, skips):
             x = F.interpolate(reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
             x = fuse(x if skip is None else torch.cat([x, skip], dim=1))
-        return self.dispconvs[0](x)
+        with torch.autocast(x.device.type, enabled=False):  # 16 bits here would make depth a staircase
+            return self.dispconvs[0](x.float())
 
 
 class ReflectConv(nn.Module):
