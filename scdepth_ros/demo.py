@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> dict:
     source = args.bag or render(args.out / "input", args.seed)
     with BagReader(source) as bag:
         topics = find_topics(bag, ExtractionSettings())
-    os.environ.update(private_ros_environment())
-    recorded = play_and_record(source, args.out / "output.mcap", topics, args)
+    with private_ros_environment():
+        recorded = play_and_record(source, args.out / "output.mcap", topics, args)
 
     from scdepth_ros.demonstration.report import write_report
 
@@ -161,10 +161,17 @@ def process(command: list[str]) -> Iterator[subprocess.Popen]:
             child.wait()
 
 
-def private_ros_environment() -> dict[str, str]:
-    """Keep the demo on this machine and out of everybody else's ROS graph."""
-    domain = os.environ.get("ROS_DOMAIN_ID") or str(random.SystemRandom().randint(1, 101))
-    return transport_env() | {"ROS_DOMAIN_ID": domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+@contextmanager
+def private_ros_environment() -> Iterator[None]:
+    """Keep the demo, while it runs, on this machine and out of everybody else's ROS graph."""
+    before = dict(os.environ)
+    domain = before.get("ROS_DOMAIN_ID") or str(random.SystemRandom().randint(1, 101))
+    os.environ.update(transport_env() | {"ROS_DOMAIN_ID": domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def print_summary(summary: dict, out: Path) -> None:
