@@ -11,12 +11,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from scdepth_core.errors import DataError
+from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.geometry.pose import pose_vec2mat
 from scdepth_core.losses import ConsistencyOptions, consistency_loss, edge_aware_smoothness, view_synthesis
 from scdepth_core.metrics import counted_pixels, depth_errors, protocol_named
 from scdepth_core.networks import DepthNet, PoseNet, imagenet_state
 from scdepth_core.networks.normalization import normalize
+from scdepth_core.training.schedule import step_schedule
 from scdepth_core.training.warm_start import warm_start
 
 TERMS = ("photometric", "geometry", "smoothness")
@@ -59,7 +60,9 @@ class SCDepthV1(pl.LightningModule):
         pretrained: where both encoders start: 'imagenet', a local torchvision state dict, or 'none'.
         start: weights to start both networks from: a checkpoint of `scdepth train`, or an inference file for DepthNet
             alone; takes the place of `pretrained` where it has a network.
-        learning_rate: of Adam.
+        learning_rate: of Adam, at its highest.
+        schedule: of the learning rate: 'constant', or 'cosine' down to 2 % at the end of the run.
+        warmup_steps: the learning rate rises to its full value over this many steps.
         weights: of the loss terms.
         loss: which parts of the photometric and geometry terms are on.
         batch_frames: run each network once over all frames of a batch. Faster; batch-norm statistics then span the
@@ -77,6 +80,8 @@ class SCDepthV1(pl.LightningModule):
         pretrained: str = "imagenet",
         start: Path | None = None,
         learning_rate: float = 1e-4,
+        schedule: Literal["constant", "cosine"] = "constant",
+        warmup_steps: int = 0,
         weights: LossWeights = LossWeights(),  # noqa: B008 - frozen
         loss: ConsistencyOptions = ConsistencyOptions(),  # noqa: B008 - frozen
         batch_frames: bool = True,
@@ -85,11 +90,15 @@ class SCDepthV1(pl.LightningModule):
         protocol: str = "custom",
     ):
         super().__init__()
+        if warmup_steps < 0:
+            raise ConfigError(f"warmup_steps is {warmup_steps}, expected at least 0")
         self.save_hyperparameters(
             {
                 "version": self.version,
                 "encoder": encoder,
                 "learning_rate": learning_rate,
+                "schedule": schedule,
+                "warmup_steps": warmup_steps,
                 "weights": vars(weights),
                 "loss": vars(loss),
                 "batch_frames": batch_frames,
@@ -106,13 +115,22 @@ class SCDepthV1(pl.LightningModule):
             warm_start(self.depth_net, self.pose_net, start)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
-        self.learning_rate, self.weights, self.options = learning_rate, weights, loss
+        self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps
+        self.weights, self.options = weights, loss
         self.batch_frames, self.validation = batch_frames, validation
         self.protocol = protocol_named(protocol)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> dict:
         trained = [p for p in self.parameters() if p.requires_grad]
-        return torch.optim.Adam(trained, lr=self.learning_rate, fused=True)
+        optimizer = torch.optim.Adam(trained, lr=self.learning_rate, fused=True)
+        total = self.trainer.estimated_stepping_batches
+        if self.schedule == "cosine" and total == float("inf"):
+            raise ConfigError(
+                "a cosine schedule needs the end of the run – set --trainer.max_epochs or --trainer.max_steps, or "
+                "--model.schedule constant"
+            )
+        scheduler = step_schedule(optimizer, self.schedule, self.warmup_steps, total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def forward(self, image: Tensor) -> Tensor:
         """Depth (B, 1, H, W) in network units of normalised images (B, 3, H, W)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from scdepth_core.data.synthetic.floor_plan import FloorPlan
@@ -15,6 +17,21 @@ RATE = 50.0  # hertz at which motion is simulated before frames are picked
 TRIES = 60
 
 
+@dataclass(frozen=True)
+class Mount:
+    """How the camera is carried. What is None is drawn anew for each walk; one robot has the same for all of them.
+
+    Attributes:
+        height: metres above the floor.
+        pitch: degrees that the camera looks up.
+        yaw: degrees that a driving camera looks to the left of where it goes.
+    """
+
+    height: float | None = None
+    pitch: float | None = None
+    yaw: float | None = None
+
+
 def make_path(
     scene: Scene,
     seed: int,
@@ -23,6 +40,7 @@ def make_path(
     style: str = "handheld",
     rotation: float = 1.0,
     speed: float | None = None,
+    mount: Mount = Mount(),  # noqa: B008 - frozen
 ) -> np.ndarray:
     """Camera-to-world poses (frames, 4, 4) float64, optical frame (x right, y down, z forward), world z up.
 
@@ -46,7 +64,7 @@ def make_path(
     rng = np.random.default_rng([0xCA3E, scene.seed, seed])
     handheld = style == "handheld"
     speed = rng.uniform(0.6, 1.0) if speed is None else speed
-    height = rng.uniform(1.1, 1.7) if handheld else rng.uniform(0.36, 0.6)
+    height = _chosen(mount.height, rng.uniform(1.1, 1.7) if handheld else rng.uniform(0.36, 0.6))
     plan = FloorPlan(scene.size[0], scene.size[1], list(scene.solids), 0.0, height + CLEARANCE + 0.1)
     count = int(np.ceil(frames / fps * RATE)) + 2
     for _ in range(TRIES):
@@ -54,7 +72,7 @@ def make_path(
         if line is None:
             continue
         flat = _paced(rng, line, speed, count, turning=1.2 if handheld else 0.5)
-        yaw, pitch, roll = _gaze(rng, plan, flat, rotation) if handheld else _heading(rng, flat, rotation)
+        yaw, pitch, roll = _gaze(rng, plan, flat, rotation, mount) if handheld else _heading(rng, flat, rotation, mount)
         bob = _bob(rng, count, speed) if handheld else np.zeros((count, 3))
         points = np.c_[flat, np.full(count, height)] + bob
         chosen = np.minimum(np.round(np.arange(frames) * RATE / fps).astype(int), count - 1)
@@ -147,7 +165,7 @@ def _paced(rng, line: np.ndarray, speed: float, count: int, turning: float) -> n
     return np.stack([np.interp(along, axis, line[:, k]) for k in range(2)], 1)
 
 
-def _gaze(rng, plan: FloorPlan, flat: np.ndarray, rotation: float):
+def _gaze(rng, plan: FloorPlan, flat: np.ndarray, rotation: float, mount: Mount):
     """Where a hand-held camera looks: (yaw, pitch, roll), radians, turning slowly to where there is much to see."""
     count = len(flat)
     marks = np.arange(0, count + int(RATE), int(RATE))
@@ -157,7 +175,8 @@ def _gaze(rng, plan: FloorPlan, flat: np.ndarray, rotation: float):
     shake = [rotation * _drift(rng, count, 0.35, np.deg2rad(0.35)) for _ in range(3)]
     if rotation > 1:
         shake = [s + (rotation - 1) * _drift(rng, count, 0.5, np.deg2rad(2.5)) for s in shake]
-    pitch = np.deg2rad(rng.uniform(-18, 2)) + _drift(rng, count, 3.0, np.deg2rad(4) * min(rotation, 1.5))
+    tilt = np.deg2rad(_chosen(mount.pitch, rng.uniform(-18, 2)))
+    pitch = tilt + _drift(rng, count, 3.0, np.deg2rad(4) * min(rotation, 1.5))
     roll = np.deg2rad(rng.normal() * 1.5) + _drift(rng, count, 3.0, np.deg2rad(1.5) * rotation)
     return yaw + shake[0], pitch + shake[1], roll + shake[2]
 
@@ -193,13 +212,17 @@ def _best_views(rng, plan: FloorPlan, spots: np.ndarray) -> np.ndarray:
     return np.array(yaw[::-1])
 
 
-def _heading(rng, flat: np.ndarray, rotation: float):
+def _heading(rng, flat: np.ndarray, rotation: float, mount: Mount):
     """A driving camera looks along its own way, with a fixed tilt and a little vibration."""
     ahead = np.gradient(_smoothed(flat, 0.3 * RATE), axis=0)
     yaw = _smoothed(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])), 0.4 * RATE)
-    mount, count = np.deg2rad(rng.uniform(-35, 35)), len(flat)
-    shake = [rotation * _drift(rng, count, 0.2, np.deg2rad(0.12)) for _ in range(3)]
-    return yaw + mount + shake[0], np.deg2rad(rng.uniform(-6, 8)) + shake[1], shake[2]
+    side, tilt = _chosen(mount.yaw, rng.uniform(-35, 35)), _chosen(mount.pitch, rng.uniform(-6, 8))
+    shake = [rotation * _drift(rng, len(flat), 0.2, np.deg2rad(0.12)) for _ in range(3)]
+    return yaw + np.deg2rad(side) + shake[0], np.deg2rad(tilt) + shake[1], shake[2]
+
+
+def _chosen(fixed: float | None, drawn: float) -> float:
+    return drawn if fixed is None else fixed
 
 
 def _bob(rng, count: int, speed: float) -> np.ndarray:
