@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--bag", type=Path, help="play this recording instead of a rendered one")
     parser.add_argument("--weights", type=Path, help=".safetensors or .ckpt (default: the starter weights)")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the player")
-    parser.add_argument("--seed", type=int, default=UNSEEN_SEED, help="of the rendered walk")
+    parser.add_argument("--seed", type=int, default=UNSEEN_SEED, help="of the rendered drive")
     args = parser.parse_args(arguments)
     try:
         print_summary(run(args), args.out)
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> dict:
 
     errors = write_report(source, args.out / "output.mcap", topics, args.out)
     summary = {
-        "bag": str(args.bag or "rendered walk"),
+        "bag": str(args.bag or "rendered drive"),
         "weights": str(args.weights or "starter weights"),
         **recorded,
         "depth": errors,
@@ -78,11 +78,11 @@ def run(args: argparse.Namespace) -> dict:
 
 
 def render(path: Path, seed: int) -> Path:
-    """A bag of a walk that no training saw."""
-    from scdepth_ros.demonstration.synthetic_bag import record_walk
+    """A bag of a drive that no training saw."""
+    from scdepth_ros.demonstration.synthetic_bag import record_drive
 
     shutil.rmtree(path, ignore_errors=True)
-    record_walk(path, seed)
+    record_drive(path, seed)
     return path
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from scdepth_core.arguments import image_size
 from scdepth_core.data.frame_selection import SelectionSettings
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS
 from scdepth_ros.extraction import ExtractionSettings, extract
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group("images")
     images.add_argument(
         "--size",
-        type=_size,
+        type=image_size,
         metavar="WxH",
         help="size to write (default: 256 rows in the camera's aspect, both multiples of 32; 640x480 -> 320x256)",
     )
@@ -140,10 +141,3 @@ def settings_of(args: argparse.Namespace) -> ExtractionSettings:
         validation=args.validation,
         depth_tolerance=args.depth_tolerance,
     )
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"'{text}' is no size, expected WIDTHxHEIGHT as in 320x256")
-    return int(width), int(height)

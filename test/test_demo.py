@@ -14,7 +14,7 @@ from scdepth_core.networks import DepthNet
 from scdepth_ros import demo
 from scdepth_ros.bag import BagReader
 from scdepth_ros.demonstration.report import _keep_some, _spread, _Stream
-from scdepth_ros.demonstration.synthetic_bag import DEPTH, IMAGE, INFO, ODOMETRY, START_NS, record_walk
+from scdepth_ros.demonstration.synthetic_bag import DEPTH, IMAGE, INFO, ODOMETRY, START_NS, record_drive
 from scdepth_ros.messages import decode_camera_info, decode_depth, decode_image
 
 FRAMES = 12
@@ -23,7 +23,7 @@ FRAMES = 12
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory):
     path = tmp_path_factory.mktemp("walk") / "input"
-    record_walk(path, seed=900_001, frames=FRAMES, fps=5.0, size=(96, 64), kind="room")
+    record_drive(path, seed=900_001, frames=FRAMES, fps=5.0, size=(96, 64), kind="room")
     return path
 
 

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {  # longest prefix wins
     "scdepth_core.errors": 1,
+    "scdepth_core.arguments": 1,
     "scdepth_core.metrics": 1,
     "scdepth_core.visualization": 1,
     "scdepth_core.networks": 1,

@@ -10,7 +10,7 @@ import torch
 
 from scdepth_core.data import synthesize
 from scdepth_core.data.scene_folder import SceneFolder, read_depth
-from scdepth_core.data.synthetic import STYLES, Renderer, Scene, make_path, make_scene, pinhole_camera, solids
+from scdepth_core.data.synthetic import STYLES, Mount, Renderer, Scene, make_path, make_scene, pinhole_camera, solids
 from scdepth_core.errors import CameraError, ConfigError, DataError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.warping import inverse_warp
@@ -212,3 +212,21 @@ def test_impossible_requests_say_why(tmp_path):
     crowded = replace(empty_room(), solids=(solids.Placement(2, 3).box((0, 0, 1.5), (3.6, 5.6, 2.9), grey),))
     with pytest.raises(DataError, match="no room"):
         make_path(crowded, 0, 5)
+
+
+def test_a_fixed_mount_is_kept_on_every_walk():
+    mount = Mount(height=0.5, pitch=-4, yaw=30)
+    for seed in range(4):
+        poses = make_path(make_scene(seed), 0, 20, style="driving", rotation=0, mount=mount)
+        assert np.allclose(poses[:, 2, 3], 0.5)
+        assert np.allclose(np.rad2deg(np.arcsin(poses[:, 2, 2])), -4, atol=1e-6)  # forward has this much of up
+        way = np.arctan2(*np.diff(poses[:, :2, 3], axis=0).T[::-1])
+        look = np.arctan2(poses[:, 1, 2], poses[:, 0, 2])[:-1]
+        turn = (np.rad2deg(look - way) + 180) % 360 - 180
+        assert abs(np.median(turn) - 30) < 6  # the heading is that of the smoothed way
+
+
+@pytest.mark.parametrize("wrong, message", [({"height": 5.0}, "height is 5"), ({"pitch": -80}, "pitch is -80")])
+def test_a_mount_that_sees_no_room_is_refused(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        Mount(**wrong)

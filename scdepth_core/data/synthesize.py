@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from scdepth_core.arguments import image_size
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter, depth_to_units
-from scdepth_core.data.synthetic import KINDS, STYLES, Renderer, make_path, make_scene, pinhole_camera
+from scdepth_core.data.synthetic import KINDS, STYLES, Mount, Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.errors import ConfigError, DataError
 
 TEST_FRAMES_PER_SCENE = 10
@@ -33,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-scenes", type=int, default=6, help="scenes for val.txt (default: %(default)s)")
     parser.add_argument("--test-frames", type=int, default=100, help="test images, of yet other scenes (default: 100)")
     parser.add_argument("--frames", type=int, default=60, help="frames of each scene (default: %(default)s)")
-    parser.add_argument("--size", type=_size, default=(128, 96), metavar="WxH", help="image size (default: 128x96)")
+    parser.add_argument(
+        "--size", type=image_size, default=(128, 96), metavar="WxH", help="image size (default: 128x96)"
+    )
     parser.add_argument("--fov", type=float, default=65.0, help="horizontal field of view, degrees (default: 65)")
     parser.add_argument("--fov-spread", type=float, default=0.0, help="draw each scene's field of view within +- this")
     parser.add_argument("--fps", type=float, default=5.0, help="frames a second (default: %(default)s)")
@@ -43,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rotation", type=float, default=1.0, help="camera shake: 0 none, 3 strong (default: 1)")
     parser.add_argument("--speed", type=float, help="metres a second (default: drawn from 0.6 to 1.0 for each scene)")
+    parser.add_argument("--camera-height", type=float, help="metres above the floor (default: drawn for each scene)")
+    parser.add_argument("--pitch", type=float, help="degrees that the camera looks up (default: drawn for each scene)")
+    parser.add_argument(
+        "--yaw", type=float, help="degrees that a driving camera looks to the left (default: drawn for each scene)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of everything (default: %(default)s)")
     parser.add_argument("--image-format", choices=tuple(IMAGE_OPTIONS), default="png", help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
@@ -60,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     width, height = args.size
     attributes = {"source": "scdepth synthesize"}
     attributes |= {name: getattr(args, name) for name in ("fps", "seed", "kind", "style", "rotation", "fov")}
+    attributes |= {"mount": asdict(Mount(args.camera_height, args.pitch, args.yaw))}
     writer = DatasetWriter(args.out, width=width, height=height, image_format=args.image_format, attributes=attributes)
     with writer as dataset:
         for split in ("color", "depth") if args.test_frames else ():
@@ -138,13 +148,14 @@ def _one_thread() -> None:
 
 def _render_scene(args, dataset: DatasetWriter, job) -> int:
     name, split, seed, frames = job
+    mount = Mount(args.camera_height, args.pitch, args.yaw)
     for attempt in range(5):
         scene = make_scene(seed + 100_000_000 * attempt, args.kind)
         rng = np.random.default_rng([scene.seed, 7])
         style = rng.choice(STYLES) if args.style == "mixed" else args.style
         spacing = TEST_SPACING if split == "test" else 1
         try:
-            poses = make_path(scene, 0, frames * spacing, args.fps, style, args.rotation, args.speed)[::spacing]
+            poses = make_path(scene, 0, frames * spacing, args.fps, style, args.rotation, args.speed, mount)[::spacing]
             break
         except DataError:
             if attempt == 4:
@@ -176,13 +187,3 @@ def _write_test(dataset: DatasetWriter, name: str, renderer: Renderer, poses) ->
             if not cv2.imwrite(str(path), pixels, IMAGE_OPTIONS[path.suffix[1:]]):
                 free = shutil.disk_usage(testing).free
                 raise DataError(f"'{path}' could not be written ({free // 2**20} MiB free) – is the disk full?")
-
-
-def _size(text: str) -> tuple[int, int]:
-    try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"size is '{text}', expected WIDTHxHEIGHT such as 128x96") from None
-    if min(width, height) < 8:
-        raise argparse.ArgumentTypeError(f"size is {width}x{height}, expected at least 8x8")
-    return width, height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,11 +12,8 @@ from rosbags.interfaces import Connection
 LARGEST_CUT_RECORD = 64 << 20  # bytes read of a record whose end is missing: its length field may be garbage
 
 
-class Salvaged:
+class Salvaged(ABC):
     """Base of the salvaged files: a first pass counts what is readable, later passes yield it.
-
-    A subclass implements `_scan`, which yields (connection id, stamp in ns, bytes) in the file's order, fills
-    `self._connections` by id before it yields a message of one, and sets `self.damage`.
 
     Attributes:
         damage: what is wrong with the file, in words; None when it is whole.
@@ -48,8 +46,12 @@ class Salvaged:
             if key in wanted and (start is None or stamp >= start):
                 yield wanted[key], stamp, data
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - the interface of `rosbags`
         """Nothing stays open between passes."""
 
+    @abstractmethod
     def _scan(self) -> Iterator[tuple[int, int, bytes]]:
-        raise NotImplementedError
+        """Yields (connection id, stamp in ns, bytes) in the file's order.
+
+        Fills `self._connections` by id before it yields a message of one, and sets `self.damage`.
+        """

@@ -8,7 +8,7 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
-from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
+from scdepth_core.data.synthetic import Mount, Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.quaternion import quaternion_from_matrix
 from scdepth_ros.bag import BagWriter
@@ -17,10 +17,12 @@ FRAME, WORLD = "camera_color_optical_frame", "odom"
 IMAGE, INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, ODOMETRY = "/camera/depth/image_raw", "/odom"
 START_NS = 1_700_000_000 * 10**9
+ROBOT = Mount(height=0.5, pitch=-4, yaw=30)  # the starter weights know this one: config/train/synthetic_starter.yaml
+SPEED = 0.8  # metres a second
 MESSAGES = get_typestore(Stores.ROS2_JAZZY).types
 
 
-def record_walk(
+def record_drive(
     path: Path,
     seed: int,
     frames: int = 120,
@@ -29,7 +31,7 @@ def record_walk(
     field_of_view: float = 65.0,
     kind: str = "mixed",
 ) -> None:
-    """Render a hand-held walk through a scene and write it as a rosbag2 recording (MCAP).
+    """Render a robot's drive through a scene and write it as a rosbag2 recording (MCAP).
 
     Args:
         path: folder of the bag; must not exist.
@@ -39,10 +41,10 @@ def record_walk(
     """
     scene = make_scene(seed, kind)
     camera = pinhole_camera(*size, field_of_view)
-    poses = make_path(scene, seed, frames, fps, rotation=0.5)
+    poses = make_path(scene, seed, frames, fps, "driving", rotation=0.15, speed=SPEED, mount=ROBOT)
     renderer = Renderer(scene, camera)
     with BagWriter(path) as bag:
-        for index, pose in enumerate(tqdm(poses, unit="frame", desc="rendering a walk", disable=None)):
+        for index, pose in enumerate(tqdm(poses, unit="frame", desc="rendering a drive", disable=None)):
             stamp = START_NS + round(index * 1e9 / fps)
             rgb, depth = renderer.render(pose)
             bag.write(IMAGE, image_message(rgb, "rgb8", stamp), stamp)

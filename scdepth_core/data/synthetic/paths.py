@@ -24,12 +24,22 @@ class Mount:
     Attributes:
         height: metres above the floor.
         pitch: degrees that the camera looks up.
-        yaw: degrees that a driving camera looks to the left of where it goes.
+        yaw: degrees that a driving camera looks to the left of where it goes; a hand-held one looks around.
+
+    Raises:
+        ConfigError: for a mount that sees no room.
     """
 
     height: float | None = None
     pitch: float | None = None
     yaw: float | None = None
+
+    def __post_init__(self):
+        limits = {"height": (0.1, 2.0, "metres"), "pitch": (-60, 60, "degrees"), "yaw": (-180, 180, "degrees")}
+        for name, (low, high, unit) in limits.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ConfigError(f"camera {name} is {value:g}, expected {low:g} to {high:g} {unit}")
 
 
 def make_path(
@@ -49,6 +59,7 @@ def make_path(
         style: 'handheld' walks at eye height, looks around, bobs and shakes; 'driving' looks where it goes.
         rotation: 1 for a calm camera; 0 keeps all shake and turning of the head out; 3 and more shakes hard.
         speed: metres a second; by default drawn from 0.6 to 1.0.
+        mount: how the camera is carried.
 
     Raises:
         ConfigError: for an unknown style or numbers that make no path.

@@ -1,0 +1,13 @@
+"""Types of command-line arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of 'WIDTHxHEIGHT', pixels, each at least 8; for `type=` of argparse."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()) or min(int(width), int(height)) < 8:
+        raise argparse.ArgumentTypeError(f"size is '{text}', expected WIDTHxHEIGHT of at least 8x8, such as 320x256")
+    return int(width), int(height)
