@@ -54,6 +54,7 @@ setup(
             "scdepth = scdepth_core.cli:main",
             "depth_node = scdepth_ros.depth_node:main",
             "play_bag = scdepth_ros.play_bag:main",
+            "record_node = scdepth_ros.record_node:main",
         ],
     },
     zip_safe=False,

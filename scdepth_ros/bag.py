@@ -10,19 +10,19 @@ with BagWriter("copy") as copy:
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag_storage import Source, open_storage, reopen_damaged
 from scdepth_ros.bag_types import MessageTypes
+from scdepth_ros.bag_writer import BagWriter
+
+__all__ = ["BagMessage", "BagReader", "BagWriter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,78 +159,3 @@ class BagReader:
 def _messages(source: Source, wanted: set[str], start_ns: int | None):
     connections = [connection for connection in source.connections if connection.topic in wanted]
     return source.messages(connections=connections, start=start_ns) if connections else ()
-
-
-class BagWriter:
-    """Write a rosbag2 recording in MCAP, which appears under its name when it is closed. A context manager.
-
-    Args:
-        path: a folder (MCAP file and metadata.yaml, as `ros2 bag` expects) or, ending in .mcap, a bare file.
-        compress: pack chunks with zstd.
-
-    An error inside the block removes what was written.
-
-    Raises:
-        BagError: when `path` exists, or for a message of unknown type.
-    """
-
-    def __init__(self, path, compress: bool = False):
-        self.path = Path(path).absolute()
-        self.bare = self.path.suffix == ".mcap"
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        self._compress = compress
-        self._store = get_typestore(Stores.ROS2_JAZZY)
-        self._connections: dict[str, Connection] = {}
-        self._writer: Writer | None = None
-
-    def __enter__(self) -> BagWriter:
-        if self.path.exists():
-            raise BagError(f"bag '{self.path}' exists already – choose another name, or remove it first")
-        if self.partial.exists():
-            raise BagError(
-                f"'{self.partial}' exists: a run is writing it, or one was killed – remove it if none is running"
-            )
-        # rosbags names the file after its folder: give the folder the final name, one level down.
-        writer = Writer(self.partial / self.path.stem, version=8, storage_plugin=StoragePlugin.MCAP)
-        if self._compress:
-            writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        writer.open()
-        self._writer = writer
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._writer.abort()
-            self._writer = None
-            shutil.rmtree(self.partial, ignore_errors=True)
-
-    def write(self, topic: str, message, stamp_ns: int, type_name: str | None = None) -> None:
-        """Append a message.
-
-        Args:
-            message: an object of the `rosbags` library, or CDR bytes together with their `type_name`
-                (`sensor_msgs/msg/Image`).
-            stamp_ns: time of recording, nanoseconds.
-        """
-        raw = isinstance(message, bytes | bytearray | memoryview)
-        name = type_name if raw else message.__msgtype__
-        if name not in self._store.fielddefs:
-            raise BagError(f"type '{name}' of {topic} is unknown, expected a message type of ROS 2 Jazzy")
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(topic, name, typestore=self._store)
-        elif self._connections[topic].msgtype != name:
-            raise BagError(f"{topic} carries {self._connections[topic].msgtype}, it cannot carry {name} as well")
-        data = message if raw else self._store.serialize_cdr(message, name)
-        self._writer.write(self._connections[topic], stamp_ns, data)
-
-    def close(self) -> None:
-        """Finish the recording and give it its name."""
-        if self._writer is None:
-            return
-        self._writer.close()
-        self._writer = None
-        folder = self.partial / self.path.stem
-        (folder / f"{self.path.stem}.mcap" if self.bare else folder).rename(self.path)
-        shutil.rmtree(self.partial)

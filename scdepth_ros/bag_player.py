@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rclpy.duration import Duration
-from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosReliability
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagMessage, BagReader
+from scdepth_ros.messages.classes import message_class
+from scdepth_ros.recorded_qos import topic_qos
 from scdepth_ros.stamp_shift import shift_stamps
-
-QUEUE = 10  # messages that a publisher keeps for reliable subscribers
 
 
 @dataclass
@@ -101,55 +98,3 @@ class BagPlayer:
             self.played.skipped[message.topic] += 1
             self.played.reasons.setdefault(message.topic, str(error))
             return None
-
-
-def message_class(type_name: str) -> type:
-    """The class of "package/msg/Name".
-
-    Raises:
-        BagError: when its package is not installed, or has no such message.
-    """
-    package, _, name = type_name.partition("/msg/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError) as error:
-        raise BagError(
-            f"type '{type_name}' is not installed – install the ROS package '{package}' to play topics of it"
-        ) from error
-
-
-def topic_qos(bag: BagReader) -> dict[str, QoSProfile]:
-    """The QoS to publish each topic with: as recorded; where nothing was, reliable with room for a burst.
-
-    Latched topics of ROS 1 and `tf_static` keep their last message for late subscribers.
-    """
-    profiles = {topic: _reliable(topic) for topic in bag.topics}
-    for connection in bag.connections:
-        recorded = getattr(connection.ext, "offered_qos_profiles", None)
-        if recorded:
-            profiles[connection.topic] = _as_recorded(recorded[0])
-        elif getattr(connection.ext, "latching", 0):
-            profiles[connection.topic].durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
-    return profiles
-
-
-def _reliable(topic: str) -> QoSProfile:
-    latched = topic.endswith("/tf_static")
-    return QoSProfile(
-        history=QoSHistoryPolicy.KEEP_LAST,
-        depth=QUEUE,
-        reliability=QoSReliabilityPolicy.RELIABLE,
-        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
-    )
-
-
-def _as_recorded(qos: Qos) -> QoSProfile:
-    best_effort = qos.reliability == QosReliability.BEST_EFFORT
-    latched = qos.durability == QosDurability.TRANSIENT_LOCAL
-    keep_all = qos.history == QosHistory.KEEP_ALL
-    return QoSProfile(
-        history=QoSHistoryPolicy.KEEP_ALL if keep_all else QoSHistoryPolicy.KEEP_LAST,
-        depth=qos.depth or QUEUE,
-        reliability=QoSReliabilityPolicy.BEST_EFFORT if best_effort else QoSReliabilityPolicy.RELIABLE,
-        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
-    )

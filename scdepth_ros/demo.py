@@ -90,7 +90,7 @@ def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.N
     """Start node and player, record until the node falls silent; frames in and out, latency."""
     import rclpy
 
-    from scdepth_ros.demonstration.topic_recorder import TopicRecorder
+    from scdepth_ros.demonstration.depth_recorder import DepthRecorder
     from scdepth_ros.outputs import CLOUD, DEPTH
 
     output.unlink(missing_ok=True)
@@ -98,7 +98,7 @@ def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.N
     rclpy.init(args=[])
     try:
         with BagWriter(output) as bag, process(node_command(source, topics, args)) as node:
-            recorder = TopicRecorder(bag, topics.image)
+            recorder = DepthRecorder(bag, topics.image)
             try:
                 if not recorder.wait_for_node("depth_node", START_TIMEOUT, lambda: node.poll() is None):
                     raise BackendError("depth_node did not become active – its log above says why")
@@ -110,8 +110,8 @@ def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.N
                 recorder.close()
             return {
                 "frames_in": recorder.received[topics.image],
-                "frames_out": recorder.received[DEPTH],
-                "clouds_out": recorder.received[CLOUD],
+                "frames_out": recorder.received[f"/{DEPTH}"],
+                "clouds_out": recorder.received[f"/{CLOUD}"],
                 "latency_ms": {
                     name: round(1e3 * float(np.percentile(recorder.latencies or [float("nan")], share)), 1)
                     for name, share in (("p50", 50), ("p95", 95))

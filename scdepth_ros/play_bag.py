@@ -20,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from scdepth_core.errors import BagError, ScDepthError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bag_player import BagPlayer
+from scdepth_ros.ros_arguments import positive_number, split_ros_arguments
 
 SECOND = 10**9
 CLOCK_PERIOD = 0.01  # seconds between two /clock messages
@@ -65,7 +66,7 @@ class Pace:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", help="rosbag2 folder, .mcap, .db3 or ROS 1 .bag")
-    parser.add_argument("--rate", type=_positive, default=1.0, help="speed, 1 as recorded (default: %(default)s)")
+    parser.add_argument("--rate", type=positive_number, default=1.0, help="speed, 1 as recorded (default: %(default)s)")
     parser.add_argument("--loop", action="store_true", help="begin again at the end, with stamps that go on")
     parser.add_argument("--start", type=float, default=0.0, metavar="S", help="skip the first S seconds")
     parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="play these alone (default: all)")
@@ -162,25 +163,9 @@ def _names(bag: BagReader, rules: list[str]) -> dict[str, str]:
     return names
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Our arguments, and those between --ros-args and -- (or the end). A FROM:=TO of ours is not for rclpy's eyes."""
-    if "--ros-args" not in arguments:
-        return arguments, []
-    begin = arguments.index("--ros-args")
-    end = arguments.index("--", begin) if "--" in arguments[begin:] else len(arguments)
-    return arguments[:begin] + arguments[end + 1 :], arguments[begin:end]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """A known error becomes one line and exit status 1. `--ros-args` are understood."""
-    own, ros = _split(sys.argv[1:] if arguments is None else arguments)
+    own, ros = split_ros_arguments(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="play_bag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

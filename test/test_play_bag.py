@@ -26,8 +26,10 @@ from std_msgs.msg import Header, String
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagReader
-from scdepth_ros.bag_player import message_class, topic_qos
-from scdepth_ros.play_bag import Pace, _split
+from scdepth_ros.messages.classes import message_class
+from scdepth_ros.play_bag import Pace
+from scdepth_ros.recorded_qos import topic_qos
+from scdepth_ros.ros_arguments import split_ros_arguments
 from scdepth_ros.stamp_shift import shift_stamps
 
 pytestmark = pytest.mark.timeout(60)
@@ -188,9 +190,9 @@ def test_wrong_arguments_are_one_sentence(tmp_path, arguments, words, capsys):
 
 
 def test_ros_arguments_are_kept_apart():
-    assert _split(["bag", "--rate", "2"]) == (["bag", "--rate", "2"], [])
+    assert split_ros_arguments(["bag", "--rate", "2"]) == (["bag", "--rate", "2"], [])
     line = ["bag", "--ros-args", "-r", "a:=b", "--", "--loop"]
-    assert _split(line) == (["bag", "--loop"], ["--ros-args", "-r", "a:=b"])
+    assert split_ros_arguments(line) == (["bag", "--loop"], ["--ros-args", "-r", "a:=b"])
 
 
 def test_pace_is_rate_times_real_time(monkeypatch):

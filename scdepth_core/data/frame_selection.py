@@ -65,7 +65,7 @@ class Verdict:
             nothing of it can be found again.
         sharpness: relative to the running median; None for the first few frames.
         rotation_share: the part of `motion` that a turn of the camera on the spot explains, 0 to 1; None for a
-            dropped frame and where motion is unknown.
+            dropped frame, where motion is unknown, and without intrinsics.
     """
 
     reason: str | None
@@ -82,12 +82,12 @@ class FrameSelector:
     """Judge the frames of one continuous stretch, in time order.
 
     Args:
-        K: (3, 3) intrinsics of the images.
+        K: (3, 3) intrinsics of the images; None to do without the rotation share.
     """
 
-    def __init__(self, K: np.ndarray, settings: SelectionSettings | None = None):
+    def __init__(self, K: np.ndarray | None, settings: SelectionSettings | None = None):
         self.settings = settings or SelectionSettings()
-        self._K = np.asarray(K, np.float64)
+        self._K = None if K is None else np.asarray(K, np.float64)
         self._sharpness = deque(maxlen=self.settings.memory)
         self._kept: np.ndarray | None = None
         self._corners: np.ndarray | None = None
@@ -109,7 +109,8 @@ class FrameSelector:
         motion = float(np.median(np.linalg.norm(end - start, axis=1)))
         if motion < self.settings.min_motion:
             return Verdict(STATIC, motion, sharpness, None)
-        return self._keep(grey, Verdict(None, motion, sharpness, rotation_share(start, end, self._K)))
+        share = None if self._K is None else rotation_share(start, end, self._K)
+        return self._keep(grey, Verdict(None, motion, sharpness, share))
 
     def _keep(self, grey: np.ndarray, verdict: Verdict) -> Verdict:
         self._kept = grey.copy()

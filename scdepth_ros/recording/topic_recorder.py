@@ -1,0 +1,91 @@
+"""Subscriptions that hand on the bytes of every message as they came: nothing is taken apart on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from rclpy.qos import QoSProfile
+
+from scdepth_core.errors import BagError
+from scdepth_ros import qos
+from scdepth_ros.messages.classes import message_class
+from scdepth_ros.recorded_qos import as_offered, recorder_qos
+from scdepth_ros.recording.serialized import IMAGE_TYPES, Serialized
+
+# What is recorded when nobody names topics: what a data set, a calibration of scale or SLAM is made of.
+RECORDED_TYPES = (
+    *IMAGE_TYPES,
+    "sensor_msgs/msg/CameraInfo",
+    "nav_msgs/msg/Odometry",
+    "tf2_msgs/msg/TFMessage",
+)
+
+
+class TopicRecorder:
+    """Listens for a recording.
+
+    Args:
+        node: a rclpy node.
+        take: called with each message, in the spinning thread.
+
+    Attributes:
+        topics: type name by topic that is listened to.
+        refused: why a topic cannot be recorded, by topic.
+    """
+
+    def __init__(self, node, take: Callable[[Serialized], None]):
+        self._node, self._take = node, take
+        self.topics: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+
+    def subscribe(self, topic: str, type_name: str, profile: QoSProfile | None = None) -> None:
+        """Listen to a topic, by default best effort, which every publisher matches.
+
+        Raises:
+            BagError: when the message's package is not installed.
+        """
+        message = message_class(type_name)
+
+        def on_message(data: bytes) -> None:
+            now = self._node.get_clock().now().nanoseconds
+            self._take(Serialized(topic, type_name, data, now))
+
+        self._node.create_subscription(
+            message,
+            topic,
+            on_message,
+            recorder_qos([]) if profile is None else profile,
+            event_callbacks=qos.subscription_events(self._node.get_logger(), topic),
+            qos_overriding_options=qos.overridable(),
+            raw=True,
+        )
+        self.topics[topic] = type_name
+
+    def subscribe_to_published(self, names: Collection[str], add_topic: Callable[[str, str, list], None]) -> list[str]:
+        """Listen to what is published by now and not listened to yet, with a QoS that its publishers match.
+
+        Args:
+            names: full names of the topics wanted; empty for all of RECORDED_TYPES.
+            add_topic: called with each new topic, its type and its publishers' QoS, before the first message; may
+                refuse it with a BagError.
+
+        Returns:
+            the topics that are new.
+        """
+        new = []
+        for topic, types in self._node.get_topic_names_and_types():
+            wanted = topic in names if names else types[0] in RECORDED_TYPES
+            offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)] if wanted else []
+            if not offers or topic in self.topics or topic in self.refused:
+                continue
+            try:
+                if len(types) > 1:
+                    raise BagError(f"{topic} is published as {' and as '.join(types)}")
+                message_class(types[0])
+                add_topic(topic, types[0], [as_offered(offer) for offer in offers])
+                self.subscribe(topic, types[0], recorder_qos(offers))
+                new.append(topic)
+            except BagError as error:
+                self.refused[topic] = str(error)
+                self._node.get_logger().warning(f"{topic} is not recorded: {error}")
+        return new

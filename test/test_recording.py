@@ -1,0 +1,210 @@
+"""record_node over DDS: what came is in the recording, byte for byte, whatever ends it; the motion gate."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from bag_samples import ROS2, SECOND, START, camera_info, compressed, image
+from extract_samples import SIZE, K, flat_scene, view
+from ros_harness import RELIABLE, Bench, RosProcess
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import QosReliability
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
+
+from scdepth_core.errors import ConfigError
+from scdepth_ros.bag import BagReader
+from scdepth_ros.recording.motion_gate import MotionGate
+from scdepth_ros.recording.serialized import Serialized, header_stamp
+
+pytestmark = pytest.mark.timeout(90)
+PERIOD = SECOND // 20
+
+
+def serialized(topic, message, received_ns=None):
+    name = message.__msgtype__
+    data = bytes(ROS2.serialize_cdr(message, name))
+    return Serialized(topic, name, data, header_stamp(data) if received_ns is None else received_ns)
+
+
+def sift(gate, messages):
+    """(topic, stamp, kept) of everything, in the order in which it was decided."""
+    decided = [decision for message in messages for decision in gate.sift(message)]
+    return [(m.topic, m.stamp_ns, keep) for m, keep in [*decided, *gate.rest()]]
+
+
+# The motion gate
+
+
+@pytest.mark.parametrize(
+    "pack", [image, lambda pixels, ns: compressed(pixels, ns, ".png", "rgb8; png compressed bgr8")]
+)
+def test_frames_are_kept_when_the_view_has_moved(pack):
+    """`view` moves by 4 pixels a step: with 10 pixels every third frame is kept."""
+    steps = [0, 0, 0, *range(1, 10), 9, 9]
+    frames = [serialized("/cam", pack(view(flat_scene(), step), START + k * PERIOD)) for k, step in enumerate(steps)]
+    kept = [steps[round((when - START) / PERIOD)] for _, when, keep in sift(MotionGate(10.0), frames) if keep]
+    assert kept == [0, 3, 6, 9]
+
+
+def test_large_images_are_compared_small_but_in_their_own_pixels():
+    large = [np.repeat(np.repeat(view(flat_scene(), step), 4, axis=0), 4, axis=1) for step in range(7)]  # 16 px a step
+    frames = [serialized("/cam", image(pixels, START + k * PERIOD)) for k, pixels in enumerate(large)]
+    assert [keep for *_, keep in sift(MotionGate(40.0), frames)] == [True, False, False, True, False, False, True]
+
+
+def test_what_belongs_to_a_frame_goes_with_it_and_the_rest_passes():
+    messages = []
+    for k, step in enumerate([0, 0, 5, 5]):
+        when = START + k * PERIOD
+        messages += [
+            serialized("/info", camera_info(K, SIZE, when)),  # before its image
+            serialized("/cam", image(view(flat_scene(), step), when)),
+            serialized("/depth", image(np.ones((120, 160), np.float32), when + 1000, "32FC1")),  # just behind it
+            Serialized("/words", "std_msgs/msg/String", b"\0\1\0\0", when),
+        ]
+    gate = MotionGate(10.0)
+    decided = [decision for message in messages for decision in gate.sift(message)]
+    decided += gate.rest()
+    kept = {topic: [m.received_ns for m, keep in decided if keep and m.topic == topic] for topic in ("/cam", "/info")}
+    assert kept["/cam"] == kept["/info"] == [START, START + 2 * PERIOD]
+    assert [m.received_ns for m, keep in decided if m.topic == "/depth" and keep] == [
+        START + 1000,
+        START + 2 * PERIOD + 1000,
+    ]
+    assert sum(m.topic == "/words" and keep for m, keep in decided) == 4
+    assert len(decided) == len(messages) and gate.watched == "/cam"
+
+
+def test_a_silent_or_broken_camera_never_costs_anything():
+    gate = MotionGate(10.0)
+    infos = [serialized("/info", camera_info(K, SIZE, START + k * SECOND)) for k in range(4)]
+    assert [keep for *_, keep in sift(gate, infos)] == [True] * 4
+    broken = image(view(flat_scene(), 0), START)
+    broken.encoding = "nonsense"
+    assert [keep for *_, keep in sift(gate, [serialized("/cam", broken)] * 2)] == [True, True]
+    assert gate.unreadable == 2
+    with pytest.raises(ConfigError, match="min-motion is 0 pixels"):
+        MotionGate(0.0)
+
+
+# The node
+
+
+@pytest.fixture(scope="module")
+def bench():
+    bench = Bench("camera")
+    yield bench
+    bench.close()
+
+
+def record(path, *arguments):
+    return RosProcess("scdepth_ros.record_node", str(path), *map(str, arguments))
+
+
+def wait_until_recorded(bench, process, *publishers):
+    for publisher in publishers:
+        bench.wait_for(publisher.get_subscription_count, what=f"a subscriber of {publisher.topic_name}")
+    process.wait_for_output("recording /")
+
+
+def ros_image(pixels, number):
+    msg = Image(height=pixels.shape[0], width=pixels.shape[1], step=pixels.shape[1] * 3, encoding="rgb8")
+    msg.header.stamp.sec, msg.header.frame_id = 100 + number, "camera_color_optical_frame"
+    msg.data.frombytes(pixels.tobytes())
+    return msg
+
+
+def test_everything_found_is_recorded_as_it_came_until_interrupted(tmp_path, bench):
+    images = bench.node.create_publisher(Image, "/found/image", RELIABLE)
+    infos = bench.node.create_publisher(CameraInfo, "/found/camera_info", 10)
+    words = bench.node.create_publisher(String, "/found/words", 10)
+    process = record(tmp_path / "drive", "--json", "--split-size", 0.05)
+    wait_until_recorded(bench, process, images, infos)
+    for number in range(10):
+        images.publish(ros_image(view(flat_scene(), number), number))
+        infos.publish(CameraInfo(width=160, height=120, k=K.ravel()))
+        words.publish(String(data="not an image"))
+        bench.spin_for(0.05)
+    bench.spin_for(0.5)
+    assert process.stop(signal.SIGINT) < 3 and process.process.returncode == 0, process.output
+    assert "Traceback" not in process.output
+    summary = json.loads(process.output[process.output.index("{\n") :])
+    assert summary["topics"]["/found/image"] == {"received": 10, "written": 10, "gated": 0}
+    assert "/found/words" not in summary["topics"] and summary["files"] >= 10 and summary["ended"] == "asked to end"
+    assert not (tmp_path / "drive.partial").exists()
+    with AnyReader([tmp_path / "drive"]) as reader:
+        kept = [reader.deserialize(raw, c.msgtype) for c, _, raw in reader.messages() if c.topic == "/found/image"]
+        offered = {c.topic: c.ext.offered_qos_profiles for c in reader.connections}
+    assert offered["/found/image"][0].reliability == QosReliability.RELIABLE
+    assert [message.header.stamp.sec for message in kept] == [100 + number for number in range(10)]
+    for number, message in enumerate(kept):
+        assert np.array_equal(message.data.reshape(120, 160, 3), view(flat_scene(), number))
+    with BagReader(tmp_path / "drive") as bag:
+        assert bag.truncated is None and bag.counts == {"/found/image": 10, "/found/camera_info": 10}
+        assert abs(bag.start_ns / 1e9 - time.time()) < 60  # time of arrival, not the camera's stamp
+    for publisher in (images, infos, words):
+        bench.node.destroy_publisher(publisher)
+
+
+def test_killed_it_leaves_all_but_the_last_second(tmp_path, bench):
+    images = bench.node.create_publisher(Image, "/killed/image", RELIABLE)
+    process = record(tmp_path / "drive", "--topics", "/killed/image")
+    wait_until_recorded(bench, process, images)
+    for number in range(8):
+        images.publish(ros_image(view(flat_scene(), number), number))
+        bench.spin_for(0.02)
+    bench.spin_for(2.5)  # more than one flush
+    process.process.kill()
+    process.process.wait()
+    process.stop()
+    with BagReader(tmp_path / "drive.partial") as bag:
+        kept = [message.decode() for message in bag.messages(["/killed/image"])]
+        assert "breaks off" in bag.truncated
+    assert [message.header.stamp.sec for message in kept] == [100 + number for number in range(8)]
+    again = record(tmp_path / "drive", "--topics", "/killed/image")
+    assert again.process.wait(20) == 1
+    again.stop()
+    assert "drive.partial' exists: a run is writing it, or one was killed" in again.output
+    bench.node.destroy_publisher(images)
+
+
+def test_the_gate_is_counted_and_absent_topics_are_named(tmp_path, bench):
+    images = bench.node.create_publisher(CompressedImage, "/gated/image/compressed", RELIABLE)
+    process = record(
+        tmp_path / "drive", "--topics", "/gated/image/compressed", "/never/there", "--min-motion", 10, "--duration", 8
+    )
+    wait_until_recorded(bench, process, images)
+    for number, step in enumerate([0, 0, 0, 5, 5, 10]):
+        packed = compressed(view(flat_scene(), step), START, ".jpg", "rgb8; jpeg compressed bgr8")
+        msg = CompressedImage(format=packed.format)
+        msg.header.stamp.sec = 100 + number
+        msg.data.frombytes(packed.data.tobytes())
+        images.publish(msg)
+        bench.spin_for(0.05)
+    assert process.process.wait(30) == 0
+    process.stop()
+    assert "/gated/image/compressed: 6 received, 3 written, 3 gated" in process.output, process.output
+    assert "/never/there: nobody published it" in process.output and "8 s are over" in process.output
+    with BagReader(tmp_path / "drive") as bag:
+        kept = [message.decode().header.stamp.sec for message in bag.messages()]
+    assert kept == [100, 103, 105]
+    bench.node.destroy_publisher(images)
+
+
+def test_an_empty_or_impossible_recording_is_one_sentence(tmp_path):
+    process = record(tmp_path / "drive", "--topics", "/nobody/here", "--duration", 0.5)
+    assert process.process.wait(20) == 1
+    process.stop()
+    assert "nothing was recorded: no message came on no topic; nobody published /nobody/here" in process.output
+    assert list(tmp_path.iterdir()) == []
+    process = record(tmp_path / "drive", "--min-free", 1e9)
+    assert process.process.wait(20) == 1
+    process.stop()
+    assert "MB left, --min-free asks for 1e+09" in process.output
+    assert list(tmp_path.iterdir()) == []
