@@ -1,6 +1,8 @@
 """record_node over DDS: what came is in the recording, byte for byte, whatever ends it; the motion gate."""
 
+import argparse
 import json
+import re
 import signal
 import time
 
@@ -19,6 +21,8 @@ from std_msgs.msg import String
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.bag import BagReader
+from scdepth_ros.record_node import add_arguments
+from scdepth_ros.recording.command import RecordSettings, record_command
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized, header_stamp
 
@@ -208,3 +212,38 @@ def test_an_empty_or_impossible_recording_is_one_sentence(tmp_path):
     process.stop()
     assert "MB left, --min-free asks for 1e+09" in process.output
     assert list(tmp_path.iterdir()) == []
+
+
+# The launch file's choice
+
+
+def test_rosbag2_records_where_it_is_installed():
+    settings = RecordSettings("drive", ("/cam/image_raw", "cam/camera_info"), split_size=1500, split_duration=60)
+    assert record_command(settings, rosbag2=True) == [
+        *("ros2", "bag", "record", "-s", "mcap", "-e", "^(/cam/image_raw|/cam/camera_info)$", "-o", "drive"),
+        *("-b", "1500000000", "-d", "60"),
+    ]
+    found = re.compile(record_command(RecordSettings(""), rosbag2=True)[-1])
+    assert all(
+        found.fullmatch(name) for name in ("/cam/image_raw/compressed", "/cam/camera_info", "/odom", "/tf_static")
+    )
+    assert not found.fullmatch("/points")
+
+
+def test_record_node_records_where_it_is_not_or_motion_matters():
+    ours = record_command(RecordSettings("drive", ("/cam/image_raw",), min_motion=8), rosbag2=True, python="python")
+    assert ours == [
+        "python",
+        "-m",
+        "scdepth_ros.record_node",
+        "drive",
+        "--min-motion",
+        "8",
+        "--topics",
+        "/cam/image_raw",
+    ]
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(ours[3:])
+    assert args.out == "drive" and args.topics == ["/cam/image_raw"] and args.min_motion == 8
+    assert record_command(RecordSettings(""), rosbag2=False)[1:] == ["-m", "scdepth_ros.record_node"]
