@@ -18,6 +18,10 @@ COMMANDS = {
     "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
     "pack": ("scdepth_core.inference.pack", "an inference file out of a checkpoint: float16, with the scale in metres"),
+    "export-tum": (
+        "scdepth_ros.export_tum",
+        "a bag as an RGB-D sequence in TUM layout, with ORB-SLAM camera files",
+    ),
     "predict": ("scdepth_core.inference.predict", "depth of images, as arrays and pictures"),
 }
 OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it configures

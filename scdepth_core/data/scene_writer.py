@@ -12,12 +12,14 @@ Everything is written under `NAME.partial`, which is renamed when the block ends
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 import yaml
 
+from scdepth_core.data.finished_folder import finished_folder
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.quaternion import quaternion_from_matrix
 
@@ -36,6 +38,7 @@ class DatasetWriter:
         attributes: further entries of dataset.yaml (fps, source, ...), plain YAML values.
 
     Attributes:
+        partial: the folder that is being filled.
         train, val: scene names for train.txt and val.txt; the caller fills them before the block ends.
 
     Raises:
@@ -55,7 +58,6 @@ class DatasetWriter:
         if image_format not in IMAGE_OPTIONS:
             raise DataError(f"image format is '{image_format}', expected one of {', '.join(IMAGE_OPTIONS)}")
         self.root = Path(root).absolute()
-        self.partial = self.root.with_name(self.root.name + ".partial")
         self.width, self.height = int(width), int(height)
         self.depth_factor, self.image_format = depth_factor, image_format
         self.attributes = dict(attributes or {})
@@ -63,25 +65,14 @@ class DatasetWriter:
         self.val: list[str] = []
 
     def __enter__(self) -> DatasetWriter:
-        if self.root.exists():
-            raise DataError(f"output '{self.root}' exists already – choose another name, or remove it first")
-        try:
-            (self.partial / "training").mkdir(parents=True)
-        except FileExistsError:
-            raise DataError(
-                f"'{self.partial}' exists: a run writes it, or one was killed – remove it if none is running"
-            ) from None
+        self._stack = ExitStack()
+        self.partial = self._stack.enter_context(finished_folder(self.root))
+        (self.partial / "training").mkdir()
+        self._stack.push(self._finish_unless_failed)
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            try:
-                self._finish()
-                return
-            except BaseException:
-                shutil.rmtree(self.partial, ignore_errors=True)
-                raise
-        shutil.rmtree(self.partial, ignore_errors=True)
+        self._stack.__exit__(kind, error, trace)
 
     def new_scene(self, name: str, K) -> SceneWriter:
         """Start scene `name` with intrinsics K (3, 3) of the images to come."""
@@ -130,6 +121,10 @@ class DatasetWriter:
     def _folder(self, scene: str) -> Path:
         return self.partial / "training" / scene
 
+    def _finish_unless_failed(self, kind, error, trace) -> None:
+        if kind is None:
+            self._finish()
+
     def _finish(self) -> None:
         for name in (*self.train, *self.val):
             if not (self._folder(name) / "cam.txt").exists():
@@ -144,7 +139,6 @@ class DatasetWriter:
             **self.attributes,
         }
         (self.partial / "dataset.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
-        self.partial.rename(self.root)
 
 
 class SceneWriter:

@@ -20,6 +20,7 @@ POSE_TYPES = (
 )
 _TRANSPORTS = ("compressed", "compressedDepth")
 _DEPTH_FORMATS = ("16UC1", "32FC1")
+_COLORIZED = "/depth/colorized"  # what depth_node paints is no camera's picture
 _TRIES = 5  # messages looked at before an image topic counts as unreadable
 
 
@@ -94,7 +95,7 @@ def _image_kind(topic: str, message) -> str | None:
 def _find_image(bag: BagReader, kinds: dict[str, str], wanted: str | None) -> str:
     if wanted:
         return _checked(bag, wanted, IMAGE_TYPES, "--image-topic")
-    candidates = [topic for topic, kind in kinds.items() if kind == "colour"]
+    candidates = [topic for topic, kind in kinds.items() if kind == "colour" and not topic.endswith(_COLORIZED)]
     candidates = candidates or [topic for topic, kind in kinds.items() if kind == "mono"]
     if not candidates:
         raise BagError(
