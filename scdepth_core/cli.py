@@ -22,6 +22,7 @@ COMMANDS = {
         "scdepth_ros.export_tum",
         "a bag as an RGB-D sequence in TUM layout, with ORB-SLAM camera files",
     ),
+    "view": ("scdepth_ros.view", "a moment of a bag or of live topics as a picture: image, depth, cloud"),
     "predict": ("scdepth_core.inference.predict", "depth of images, as arrays and pictures"),
 }
 OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it configures

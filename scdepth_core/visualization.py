@@ -60,31 +60,93 @@ def save_cloud_views(path: Path, K: np.ndarray, rgb: np.ndarray, depths: dict[st
         rgb: (H, W, 3) uint8.
         depths: title -> (H, W) metres; NaN or 0 where unknown. All rows get the same axes.
     """
-    step = max(1, rgb.shape[1] // 160)
-    v, u = np.mgrid[0 : rgb.shape[0] : step, 0 : rgb.shape[1] : step]
-    colors = rgb[::step, ::step] / 255.0
-    clouds = {}
-    for title, depth in depths.items():
-        z = depth[::step, ::step]
-        seen = np.isfinite(z) & (z > 0)
-        x, y = (u - K[0, 2]) / K[0, 0] * z, (v - K[1, 2]) / K[1, 1] * z
-        clouds[title] = (x[seen], -y[seen], z[seen], colors[seen])
-    limits = [np.percentile(np.concatenate([cloud[axis] for cloud in clouds.values()]), (1, 99)) for axis in range(3)]
+    clouds = {title: _cloud(K, rgb, depth) for title, depth in depths.items()}
+    points = np.concatenate([points for points, _ in clouds.values()])
+    low, high = np.percentile(points, (1, 99), axis=0)
+    box = np.array([low - 0.3, high + 0.3])
+    box[:, 2] = 0, 1.05 * high[2]
     figure = Figure(figsize=(12, 4.2 * len(clouds)), layout="constrained")
     axes = figure.subplots(len(clouds), 2, squeeze=False)
-    for (side, above), (title, (x, up, z, color)) in zip(axes, clouds.items()):
-        for cell, (horizontal, vertical, names, axis) in (
-            (side, (z, up, ("forward, m", "up, m"), 1)),
-            (above, (z, -x, ("forward, m", "left, m"), 0)),
-        ):
-            cell.scatter(horizontal, vertical, s=2, c=color, linewidths=0)
-            cell.set(xlabel=names[0], ylabel=names[1], xlim=(0, 1.05 * limits[2][1]), aspect="equal")
-            low, high = limits[axis] if axis else (-limits[0][1], -limits[0][0])
-            cell.set_ylim(low - 0.3, high + 0.3)
-            cell.set_facecolor("0.93")
-        side.set_title(f"{title}, from the side")
-        above.set_title(f"{title}, from above")
+    for (side, above), (title, cloud) in zip(axes, clouds.items()):
+        _draw_from_the_side(side, *cloud, box, f"{title}, from the side")
+        _draw_from_above(above, *cloud, box, f"{title}, from above")
     _save(figure, path)
+
+
+def save_rgbd_view(
+    path: Path, K: np.ndarray, rgb: np.ndarray, depth: np.ndarray, near: float, far: float, title: str = ""
+) -> None:
+    """One moment of a depth camera on one sheet: picture, coloured depth, its cloud from the side and from above.
+
+    Colours and axes depend on `near`, `far` and the camera alone, so that two sheets compare.
+
+    Args:
+        K: (3, 3) intrinsics, pixels.
+        rgb: (H, W, 3) uint8.
+        depth: (H, W) metres; NaN or 0 where unknown.
+        near, far: range of the colours, metres; the cloud is shown up to `far`.
+        title: one line above the sheet.
+    """
+    height, width = depth.shape
+    corners = np.array([[0, 0, 1], [width - 1, height - 1, 1]]) @ np.linalg.inv(K).T * far  # metres: x, y down, z
+    box = np.array([corners[0], corners[1]])
+    box[:, 1] = -corners[1, 1], -corners[0, 1]
+    box[:, 2] = 0, far
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    (picture, colours), (side, above) = figure.subplots(2, 2, height_ratios=(1, 1))
+    picture.imshow(rgb)
+    picture.set(title="camera")
+    colours.imshow(colorize_depth(depth, near, far))
+    seen = np.isfinite(depth) & (depth > 0)
+    known = (
+        f"{np.median(depth[seen]):.2f} m in the middle, {seen.mean():.0%} known" if seen.any() else "no value at all"
+    )
+    colours.set(title=f"depth: {known}")
+    for cell in (picture, colours):
+        cell.set_axis_off()
+    _draw_colour_scale(colours.inset_axes((1.02, 0, 0.03, 1)), near, far)
+    cloud = _cloud(K, rgb, np.where(depth <= far, depth, np.nan))
+    _draw_from_the_side(side, *cloud, box, "from the side")
+    _draw_from_above(above, *cloud, box, "from above")
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def _cloud(K: np.ndarray, rgb: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 3) right, up, forward in metres, and their colours (N, 3) in 0..1; thinned out for drawing."""
+    step = max(1, rgb.shape[1] // 160)
+    v, u = np.mgrid[0 : rgb.shape[0] : step, 0 : rgb.shape[1] : step]
+    z = depth[::step, ::step]
+    seen = np.isfinite(z) & (z > 0)
+    x, y = (u - K[0, 2]) / K[0, 0] * z, (v - K[1, 2]) / K[1, 1] * z
+    return np.stack([x[seen], -y[seen], z[seen]], axis=1), rgb[::step, ::step][seen] / 255.0
+
+
+def _draw_from_the_side(cell, points: np.ndarray, colors: np.ndarray, box: np.ndarray, title: str) -> None:
+    """Forward to the right, up upwards. `box` (2, 3) holds the lowest and highest right, up, forward, metres."""
+    _scatter(cell, points[:, 2], points[:, 1], colors, title)
+    cell.set(ylabel="up, m", xlim=box[:, 2], ylim=box[:, 1])
+
+
+def _draw_from_above(cell, points: np.ndarray, colors: np.ndarray, box: np.ndarray, title: str) -> None:
+    """Forward to the right, left upwards."""
+    _scatter(cell, points[:, 2], -points[:, 0], colors, title)
+    cell.set(ylabel="left, m", xlim=box[:, 2], ylim=-box[::-1, 0])
+
+
+def _scatter(cell, horizontal: np.ndarray, vertical: np.ndarray, colors: np.ndarray, title: str) -> None:
+    cell.scatter(horizontal, vertical, s=2, c=colors, linewidths=0)
+    cell.set(xlabel="forward, m", aspect="equal", title=title, facecolor="0.93")
+
+
+def _draw_colour_scale(cell, near: float, far: float) -> None:
+    """The colours of `colorize_depth` with depths in metres beside them, even in inverse depth, near on top."""
+    inverse = np.linspace(1 / near, 1 / far, 256)
+    cell.imshow(colorize_depth(1 / inverse[:, None], near, far), aspect="auto", extent=(0, 1, 1 / far, 1 / near))
+    depths = 1 / np.linspace(1 / near, 1 / far, 6)
+    cell.set_yticks(1 / depths, [f"{depth:.2g} m" for depth in depths])
+    cell.set_xticks([])
+    cell.yaxis.tick_right()
 
 
 def _save(figure: Figure, path: Path) -> None:

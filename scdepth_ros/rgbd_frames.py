@@ -67,13 +67,15 @@ class RgbdFrames:
         self._raw_depth = not is_rectified_by_name(self.stream.topics.depth)
         self.camera = self._rectifier.camera
 
-    def frames(self, progress: Callable[[], None] = lambda: None) -> Iterator[RgbdFrame]:
-        """All frames, calling `progress` after every message. What cannot be used is counted in `stream`.
+    def frames(self, progress: Callable[[], None] = lambda: None, start_ns: int | None = None) -> Iterator[RgbdFrame]:
+        """All frames recorded from `start_ns` on, calling `progress` after every message.
+
+        What cannot be used is counted in `stream`.
 
         Raises:
             BagError: when the calibration changes on the way: one camera model must do for all frames.
         """
-        for frame in self.stream.frames(progress):
+        for frame in self.stream.frames(progress, start_ns):
             if frame.camera is not self.stream.camera:
                 raise BagError(
                     f"the camera of bag '{self.stream.bag.path}' changes at {frame.stamp_ns / 1e9:.3f} s, which one "

@@ -81,8 +81,8 @@ class FrameStream:
             return is_rectified_by_name(self.topics.image)
         return self.settings.rectified
 
-    def frames(self, progress: Callable[[], None] = lambda: None) -> Iterator[Frame]:
-        """All frames in the order of recording, calling `progress` after every message."""
+    def frames(self, progress: Callable[[], None] = lambda: None, start_ns: int | None = None) -> Iterator[Frame]:
+        """All frames recorded from `start_ns` on, in order, calling `progress` after every message."""
         self._poses = PoseTrack(
             self._axes,
             gap_ns=int(self.settings.odometry_gap * 1e9),
@@ -95,7 +95,7 @@ class FrameStream:
             window_ns=int(self.settings.window * 1e9),
         )
         self._cameras: list[tuple[int, Camera]] = [(0, self.camera)]
-        for message in self.bag.messages(self.topics.names):
+        for message in self.bag.messages(self.topics.names, start_ns):
             self._take(message)
             for waiting in self._associator.ready(message.stamp_ns):
                 yield self._frame(waiting)

@@ -1,0 +1,49 @@
+"""A few seconds of live topics as a recording, for programs that read recordings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+from scdepth_core.errors import BagError
+from scdepth_ros.bag_writer import BagWriter
+from scdepth_ros.recording.session import RecordingSession
+from scdepth_ros.recording.topic_recorder import TopicRecorder
+
+_LOOK_PERIOD = 0.2  # seconds
+
+
+def record_for(seconds: float, path: Path, names: Collection[str] = ()) -> None:
+    """Record for some seconds; initialises rclpy, and shuts it down.
+
+    Args:
+        names: topics; empty for every image, calibration, odometry and TF.
+
+    Raises:
+        BagError: when no message came.
+    """
+    rclpy.init(args=[])
+    node = rclpy.create_node("scdepth_view", start_parameter_services=False)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with BagWriter(path) as bag:
+            session = RecordingSession(bag)
+            recorder = TopicRecorder(node, session.take)
+            end, look = time.monotonic() + seconds, 0.0
+            while (now := time.monotonic()) < end:
+                if now >= look:
+                    recorder.subscribe_to_published(names, bag.add_topic)
+                    look = now + _LOOK_PERIOD
+                executor.spin_once(timeout_sec=min(_LOOK_PERIOD, end - now))
+            if not session.counts.written:
+                listened = ", ".join(recorder.topics) or "no topic, since no images are published"
+                raise BagError(f"nothing came within {seconds:g} s on {listened}")
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()

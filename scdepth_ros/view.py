@@ -1,0 +1,89 @@
+"""`scdepth view BAG --out PNG`: what RViz would show, as a picture, for machines without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from scdepth_core.errors import BagError, ConfigError
+from scdepth_core.visualization import save_rgbd_view
+from scdepth_ros.bag import BagReader
+from scdepth_ros.export_tum import add_topic_arguments
+from scdepth_ros.extraction.settings import ExtractionSettings
+from scdepth_ros.rgbd_frames import RgbdFrame, RgbdFrames
+
+DESCRIPTION = """\
+Draw the camera's image, depth in colours of a fixed range, and its cloud from the side and from above, in metres.
+
+Of a recording: scdepth view drive --at 12.5 --out now.png
+Of live topics: scdepth view --live 3 --out now.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("bag", metavar="BAG", nargs="?", help="rosbag2 folder, .mcap, .db3 or .bag file")
+    parser.add_argument("--out", metavar="PNG", default="view.png", help="picture to write (default: %(default)s)")
+    parser.add_argument("--at", type=float, metavar="S", help="seconds into the recording (default: its middle)")
+    parser.add_argument(
+        "--live", type=float, metavar="S", help="listen to the running topics for S seconds instead of reading a bag"
+    )
+    parser.add_argument("--near", type=float, default=0.3, help="nearest colour, metres (default: %(default)s)")
+    parser.add_argument("--far", type=float, default=10.0, help="farthest colour, and point (default: %(default)s)")
+    add_topic_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw one frame, and say which."""
+    if not 0 < args.near < args.far:
+        raise ConfigError(f"--near is {args.near:g} and --far {args.far:g}, expected metres with 0 < near < far")
+    if (args.bag is None) == (args.live is None):
+        raise ConfigError("give a recording, or --live with the seconds to listen – one of the two")
+    if args.live is None:
+        print(draw(args.bag, args))
+        return 0
+    from scdepth_ros.recording.snapshot import record_for
+
+    with tempfile.TemporaryDirectory() as folder:
+        bag = Path(folder) / "live"
+        names = [args.image_topic, args.camera_info_topic, args.depth_topic]
+        record_for(args.live, bag, [name for name in names if name] if all(names) else [])
+        print(draw(bag, args))
+    return 0
+
+
+def draw(bag, args: argparse.Namespace) -> str:
+    """Write the picture of one frame; returns a sentence about it.
+
+    Raises:
+        BagError: when no frame with depth comes after the time asked for.
+    """
+    settings = ExtractionSettings(
+        image_topic=args.image_topic,
+        camera_info_topic=args.camera_info_topic,
+        depth_topic=args.depth_topic,
+        use_odometry=False,
+        depth_tolerance=args.depth_tolerance,
+    )
+    with BagReader(bag) as reader:
+        source = RgbdFrames(reader, settings)
+        length = (reader.end_ns - reader.start_ns) / 1e9
+        at = length / 2 if args.at is None else args.at
+        frame = _first_with_depth(source, reader.start_ns + int(at * 1e9))
+        if frame is None and args.at is None:
+            frame = _first_with_depth(source, None)
+        if frame is None:
+            raise BagError(
+                f"bag '{bag}' has no image with depth after {at:.2f} s, it is {length:.2f} s long – choose another --at"
+            )
+        topics = source.stream.topics
+        title = f"{topics.depth} on {topics.image} at {frame.stamp_ns / 1e9:.3f} s"
+        save_rgbd_view(Path(args.out), source.camera.K, frame.rgb, frame.depth, args.near, args.far, title)
+    return f"{args.out}: {title}"
+
+
+def _first_with_depth(source: RgbdFrames, start_ns: int | None) -> RgbdFrame | None:
+    return next((frame for frame in source.frames(start_ns=start_ns) if frame.depth is not None), None)
