@@ -28,6 +28,8 @@ ROS = [
     "ros-jazzy-diagnostic-msgs~=5.3",
     "ros-jazzy-lifecycle-msgs~=2.0",
 ]
+# Independent readers of what we write, for test/test_consumers.py.
+CONSUMERS = ["open3d>=0.19,<0.21"]
 TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
 
 setup(
@@ -41,7 +43,7 @@ setup(
     package_data={"scdepth_core": ["weights/*.safetensors"]},
     python_requires=">=3.10",
     install_requires=CORE,
-    extras_require={"ros": ROS, "test": TEST},
+    extras_require={"ros": ROS, "consumers": CONSUMERS, "test": TEST},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

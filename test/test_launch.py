@@ -12,6 +12,7 @@ import yaml
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros import share
+from scdepth_ros.slam import slam_nodes
 from scdepth_ros.transport_env import PROFILES_FILE_VARIABLES, transport_env
 
 ROOT = Path(__file__).parents[1]
@@ -148,8 +149,10 @@ def test_the_rviz_view_shows_our_topics():
 # The launch file
 
 
-def test_the_launch_file_is_python():
-    compile(LAUNCH_FILE.read_text(), str(LAUNCH_FILE), "exec")
+@pytest.mark.parametrize("file", sorted((ROOT / "launch").glob("*.py")), ids=lambda file: file.name)
+def test_launch_files_are_python(file):
+    compile(file.read_text(), str(file), "exec")
+    assert share.share_file(f"launch/{file.name}") == file
 
 
 LAUNCH = """
@@ -220,3 +223,88 @@ def test_without_weights_the_yaml_file_decides():
         assert len(actions) == nodes
         parameters = actions[0]._Node__parameters[1]
         assert (len(parameters) == 3) == bool(weights)
+
+
+# Consumers
+
+
+@needs_ros
+def test_slam_gets_the_relay_and_the_depth_of_the_same_stamp():
+    from scdepth_ros import outputs
+
+    odometry, slam = slam_nodes("rtabmap", namespace="/robot/")
+    assert (odometry.package, odometry.executable) == ("rtabmap_odom", "rgbd_odometry")
+    assert (slam.package, slam.executable) == ("rtabmap_slam", "rtabmap")
+    for node in (odometry, slam):
+        assert node.remappings == [
+            ("rgb/image", "/robot/rgb/image_rect_color"),
+            ("depth/image", f"/robot/{outputs.DEPTH}"),
+            ("rgb/camera_info", "/robot/rgb/camera_info"),
+        ]
+        assert node.parameters["approx_sync"] is False and node.parameters["subscribe_depth"] is True
+        assert node.parameters["frame_id"] == "base_link"
+
+
+def test_the_robots_own_odometry_replaces_that_of_the_images():
+    (slam,) = slam_nodes("rtabmap", odom_topic="/odom", use_sim_time=True)
+    assert slam.executable == "rtabmap" and ("odom", "/odom") in slam.remappings
+    assert slam.parameters["approx_sync"] is True and slam.parameters["use_sim_time"] is True
+    assert ("rgb/image", "/rgb/image_rect_color") in slam.remappings
+
+
+def test_orb_slam3_gets_its_files():
+    (node,) = slam_nodes("orbslam3", vocabulary="ORBvoc.txt", settings="camera.yaml")
+    assert (node.package, node.executable, node.arguments) == ("orbslam3", "rgbd", ["ORBvoc.txt", "camera.yaml"])
+    assert node.remappings == [("camera/rgb", "/rgb/image_rect_color"), ("camera/depth", "/depth/image_rect")]
+    with pytest.raises(ConfigError, match="needs two files"):
+        slam_nodes("orbslam3", vocabulary="ORBvoc.txt")
+    with pytest.raises(ConfigError, match="slam is 'vins', expected one of rtabmap, orbslam3"):
+        slam_nodes("vins")
+
+
+@needs_ros
+def test_the_nav2_recipe_fits_the_node():
+    from scdepth_ros import outputs
+    from scdepth_ros.parameters import PARAMETERS
+
+    recipe = yaml.safe_load((ROOT / "config" / "nav2_depth.yaml").read_text())
+    ours = recipe.pop("/**/depth_node")["ros__parameters"]
+    table = {parameter.name: parameter for parameter in PARAMETERS}
+    for name, value in ours.items():
+        assert table[name].checked(value) == value
+    for costmap in recipe.values():
+        layers = costmap["ros__parameters"]
+        assert all(layers[name]["plugin"].startswith("nav2_costmap_2d::") for name in layers["plugins"])
+        source = next(layer["depth_node"] for layer in layers.values() if "depth_node" in layer)
+        assert source["topic"] == f"/{outputs.CLOUD}" and source["data_type"] == "PointCloud2"
+        assert source["obstacle_max_range"] < source["raytrace_max_range"] <= ours["max_depth"]
+    voxels = recipe["/**/local_costmap/local_costmap"]["ros__parameters"]["voxel_layer"]
+    assert voxels["z_voxels"] * voxels["z_resolution"] == voxels["max_obstacle_height"] and voxels["z_voxels"] <= 16
+
+
+def launched(file, **values):
+    """The actions that a launch file makes of these arguments."""
+    from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    context = LaunchContext()
+    description = PythonLaunchDescriptionSource(str(ROOT / "launch" / file)).get_launch_description(context)
+    for argument in description.get_launch_arguments():
+        context.launch_configurations[argument.name] = "".join(part.text for part in argument.default_value)
+    context.launch_configurations.update(values)
+    return [action for entity in description.entities[-1:] for action in entity.visit(context) or []]
+
+
+@needs_launch
+def test_slam_is_launched_with_or_without_the_depth_node():
+    assert len(launched("rgbd_slam.launch.py")) == 3
+    assert len(launched("rgbd_slam.launch.py", depth="false", odom_topic="/odom")) == 1
+    with pytest.raises(ConfigError, match="needs two files"):
+        launched("rgbd_slam.launch.py", slam="orbslam3")
+
+
+@needs_launch
+def test_recording_is_launched():
+    said, process = launched("record.launch.py", out="drive", topics="/a /b", recorder="record_node")
+    command = ["".join(part.text for part in word) for word in process.cmd]
+    assert command[1:] == ["-m", "scdepth_ros.record_node", "drive", "--topics", "/a", "/b"]

@@ -4,6 +4,8 @@ import argparse
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -247,3 +249,10 @@ def test_record_node_records_where_it_is_not_or_motion_matters():
     args = parser.parse_args(ours[3:])
     assert args.out == "drive" and args.topics == ["/cam/image_raw"] and args.min_motion == 8
     assert record_command(RecordSettings(""), rosbag2=False)[1:] == ["-m", "scdepth_ros.record_node"]
+
+
+def test_recording_and_reading_bags_need_no_pytorch():
+    """A robot that records must not wait seconds for a library that it does not use."""
+    modules = "scdepth_ros.record_node, scdepth_ros.export_tum, scdepth_ros.view, scdepth_ros.play_bag"
+    check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -1,0 +1,81 @@
+"""RGB-D SLAM on a plain camera: depth_node, and RTAB-Map or ORB-SLAM3 on what it publishes.
+
+ros2 launch scdepth_ros rgbd_slam.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+ros2 launch scdepth_ros rgbd_slam.launch.py slam:=orbslam3 vocabulary:=ORBvoc.txt settings:=orb_slam3.yaml image:=...
+
+RTAB-Map needs TF from frame_id to the camera's optical frame. Depth should be metric: set the scale first.
+Works unchanged with ROS 2 Humble, Jazzy and Kilted.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from scdepth_ros.share import share_file
+from scdepth_ros.slam import SYSTEMS, slam_nodes
+from scdepth_ros.transport_env import transport_env
+
+BOOLEAN = ["true", "false"]
+FOR_DEPTH = ("image", "camera_info", "namespace", "use_sim_time", "weights")
+
+
+def generate_launch_description():
+    """The arguments, and a function that makes the nodes of their values."""
+    arguments = [
+        DeclareLaunchArgument("slam", default_value=SYSTEMS[0], choices=list(SYSTEMS), description="Which system."),
+        DeclareLaunchArgument("depth", default_value="true", choices=BOOLEAN, description="Start depth_node as well."),
+        DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
+        DeclareLaunchArgument(
+            "camera_info", default_value="camera_info", description="Topic of the camera's calibration."
+        ),
+        DeclareLaunchArgument("weights", default_value="", description="Weights file of depth_node."),
+        DeclareLaunchArgument("namespace", default_value="", description="Namespace of depth_node."),
+        DeclareLaunchArgument("use_sim_time", default_value="false", choices=BOOLEAN, description="Use /clock."),
+        DeclareLaunchArgument("frame_id", default_value="base_link", description="The robot's frame, for RTAB-Map."),
+        DeclareLaunchArgument(
+            "odom_topic", default_value="", description="The robot's odometry, for RTAB-Map; empty takes the images'."
+        ),
+        DeclareLaunchArgument("vocabulary", default_value="", description="ORB-SLAM3's ORBvoc.txt."),
+        DeclareLaunchArgument(
+            "settings", default_value="", description="ORB-SLAM3's camera file, as scdepth export-tum writes it."
+        ),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context):
+    """depth_node if wanted, and the nodes of the system."""
+
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    nodes = slam_nodes(
+        value("slam"),
+        value("namespace"),
+        value("frame_id"),
+        value("odom_topic"),
+        *(str(Path(value(name)).expanduser()) if value(name) else "" for name in ("vocabulary", "settings")),
+        use_sim_time=value("use_sim_time") == "true",
+    )
+    environment = transport_env(context.environment)
+    actions = [
+        Node(
+            package=node.package,
+            executable=node.executable,
+            arguments=node.arguments,
+            parameters=[node.parameters],
+            remappings=node.remappings,
+            additional_env=environment,
+            output="screen",
+        )
+        for node in nodes
+    ]
+    if value("depth") == "true":
+        depth = PythonLaunchDescriptionSource(str(share_file("launch/depth.launch.py")))
+        arguments = [(name, value(name)) for name in FOR_DEPTH]
+        actions.insert(0, IncludeLaunchDescription(depth, launch_arguments=arguments))
+    return actions
