@@ -21,7 +21,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from scdepth_core.errors import BagError, ScDepthError
+from scdepth_core.errors import BagError, ConfigError, ScDepthError
 from scdepth_ros.bag_writer import BagWriter
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.session import MEGABYTE, RecordingSession
@@ -73,8 +73,16 @@ def run(args: argparse.Namespace) -> int:
         BagError: when the recording cannot be written, or nothing came to be recorded.
         ConfigError: for a setting outside its range.
     """
-    gate = MotionGate(args.min_motion, args.motion_topic) if args.min_motion else None
     node = rclpy.create_node("record_node")
+    try:
+        return _record(node, args)
+    finally:
+        node.destroy_node()
+
+
+def _record(node, args: argparse.Namespace) -> int:
+    names = [node.resolve_topic_name(name) for name in args.topics]
+    gate = _gate(args, names, node)
     writer = BagWriter(
         args.out or time.strftime("recording_%Y_%m_%d-%H_%M_%S"),
         args.compress,
@@ -85,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with writer:
             session = RecordingSession(writer, gate)
-            recorder = _Recorder(node, writer, session, args)
+            recorder = _Recorder(node, writer, session, names, args)
             if shortage := recorder.shortage():
                 writer.discard()
                 raise BagError(f"'{writer.path}' cannot be recorded: {shortage}")
@@ -95,22 +103,30 @@ def run(args: argparse.Namespace) -> int:
                 writer.discard()
                 raise _nothing_came(recorder)
     except OSError as error:
+        kept = ": what came before is in it, up to the last chunk, and can be read where it is"
         raise BagError(
-            f"'{writer.partial}' could not be written ({error.strerror or error}): what came before is in it, up to "
-            "the last chunk, and can be read where it is"
+            f"'{writer.partial}' could not be written ({error.strerror or error}){kept * writer.partial.exists()}"
         ) from error
-    finally:
-        node.destroy_node()
     _tell_end(args, writer, session, recorder, reason)
     return 0
+
+
+def _gate(args: argparse.Namespace, names: list[str], node) -> MotionGate | None:
+    """The motion gate, if wanted."""
+    watched = node.resolve_topic_name(args.motion_topic) if args.motion_topic else None
+    if watched and not args.min_motion:
+        raise ConfigError(f"--motion-topic {watched} says what to watch, --min-motion has to say for how many pixels")
+    if watched and names and watched not in names:
+        raise ConfigError(f"--motion-topic {watched} is not recorded – add it to --topics {' '.join(names)}")
+    return MotionGate(args.min_motion, watched) if args.min_motion else None
 
 
 class _Recorder:
     """The node's life: look for topics, flush, watch the disk, tell."""
 
-    def __init__(self, node, writer: BagWriter, session: RecordingSession, args: argparse.Namespace):
+    def __init__(self, node, writer: BagWriter, session: RecordingSession, names: list[str], args: argparse.Namespace):
         self._node, self._writer, self._session, self._args = node, writer, session, args
-        self.names = [node.resolve_topic_name(name) for name in args.topics]
+        self.names = names
         self.topics = TopicRecorder(node, session.take)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)

@@ -23,7 +23,7 @@ from std_msgs.msg import String
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.bag import BagReader
-from scdepth_ros.record_node import add_arguments
+from scdepth_ros.record_node import add_arguments, main
 from scdepth_ros.recording.command import RecordSettings, record_command
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized, header_stamp
@@ -201,6 +201,15 @@ def test_the_gate_is_counted_and_absent_topics_are_named(tmp_path, bench):
         kept = [message.decode().header.stamp.sec for message in bag.messages()]
     assert kept == [100, 103, 105]
     bench.node.destroy_publisher(images)
+
+
+def test_a_gate_that_could_not_work_is_refused(capsys):
+    for arguments, words in [
+        (["--motion-topic", "cam"], "--min-motion has to say"),
+        (["--motion-topic", "cam", "--min-motion", "5", "--topics", "/other"], "/cam is not recorded – add it"),
+    ]:
+        assert main(arguments) == 1
+        assert words in capsys.readouterr().err
 
 
 def test_an_empty_or_impossible_recording_is_one_sentence(tmp_path):
