@@ -28,7 +28,8 @@ from scdepth_ros.recording.session import MEGABYTE, RecordingSession
 from scdepth_ros.recording.topic_recorder import TopicRecorder
 from scdepth_ros.ros_arguments import number_or_zero, positive_number, split_ros_arguments
 
-FLUSH_PERIOD, LOOK_PERIOD, TELL_PERIOD = 1.0, 0.25, 5.0  # seconds
+FLUSH_PERIOD, LOOK_PERIOD, TELL_PERIOD, LAST_CALL = 1.0, 0.25, 5.0, 1.0  # seconds
+IDLE_TURNS = 8  # of the executor, which also serves timers, without a message: the queues are empty
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,8 +145,17 @@ class _Recorder:
             signal.signal(ending, lambda *_: self._end("asked to end"))
         while not self._reason:
             self._executor.spin_once(timeout_sec=0.2)
+        self._take_what_has_arrived()
         self._executor.shutdown()
         return self._reason
+
+    def _take_what_has_arrived(self) -> None:
+        """Empty the subscriptions' queues; a second at most, because a camera goes on."""
+        end, idle = time.monotonic() + LAST_CALL, 0
+        while time.monotonic() < end and idle < IDLE_TURNS:
+            before = self._session.counts.received.total()
+            self._executor.spin_once(timeout_sec=0.0)
+            idle = idle + 1 if self._session.counts.received.total() == before else 0
 
     def shortage(self) -> str:
         """A sentence when the disk has less room left than wanted, or nothing."""
