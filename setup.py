@@ -40,7 +40,7 @@ setup(
     maintainer="scdepth_ros developers",
     maintainer_email="maintainers@scdepth-ros.invalid",
     packages=find_packages(include=["scdepth_core*", "scdepth_ros*"]),
-    package_data={"scdepth_core": ["weights/*.safetensors"]},
+    package_data={"scdepth_core": ["weights/*.safetensors", "presets.yaml"]},
     python_requires=">=3.10",
     install_requires=CORE,
     extras_require={"ros": ROS, "consumers": CONSUMERS, "test": TEST},

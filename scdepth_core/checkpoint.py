@@ -18,11 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from scdepth_core.errors import CheckpointError
+from scdepth_core.presets import PRESETS
 
 FORMAT = "scdepth-weights-1"
 STARTER_WEIGHTS = Path(__file__).parent / "weights" / "starter.safetensors"
 NEVER_RUN = ("encoder.encoder.fc.", "decoder.dispconvs.1.", "decoder.dispconvs.2.", "decoder.dispconvs.3.")
-REFERENCE_SIZE = (256, 320)
+REFERENCE_SIZE = (PRESETS["custom"].height, PRESETS["custom"].width)
+PUBLIC_NAMES = {"kitti": "kitti_raw"}  # data sets that the public code calls otherwise than presets.yaml
 
 
 @dataclass(frozen=True)
@@ -190,12 +192,12 @@ def _metadata_of(saved: dict, samples: dict) -> WeightsMetadata:
     if "hparams" in saved:
         options = _entries(saved, "hparams")
         dataset = options.get("dataset_name", "")
-        height, width = {"kitti": (256, 832), "ddad": (384, 640)}.get(dataset, REFERENCE_SIZE)
+        preset = PRESETS.get(PUBLIC_NAMES.get(dataset, dataset), PRESETS["custom"])
         return WeightsMetadata(
             version=options.get("model_version", "v1"),
             encoder=f"resnet{options.get('resnet_layers', 18)}",
-            height=height,
-            width=width,
+            height=preset.height,
+            width=preset.width,
             dataset=dataset,
         )
     return WeightsMetadata(

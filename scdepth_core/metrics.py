@@ -1,22 +1,15 @@
-"""Depth errors as the field reports them, under the protocol of each benchmark, and the drift of scale over a set.
-
-A prediction is right up to one factor. Three alignments answer three questions:
-`image`: how good is the shape of each depth map, its own median scale given (the published figures);
-`set`: how good is depth with ONE factor for the whole set (what SLAM and a calibrated robot get);
-`none`: how good is it as it stands, in metres.
-"""
+"""Depth errors of one image as the field reports them, under the protocol of each benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.presets import PROTOCOL_SETTINGS
 
-ALIGNMENTS = ("image", "set", "none")
 ERROR_NAMES = ("abs_diff", "abs_rel", "sq_rel", "log10", "rmse", "rmse_log", "a1", "a2", "a3")
 
 
@@ -53,39 +46,7 @@ class Protocol:
         return mask
 
 
-PROTOCOLS = {
-    "kitti": Protocol(80.0, crop=(0.40810811, 0.99189189, 0.03594771, 0.96405229)),  # Garg et al.
-    "nyu": Protocol(10.0, crop=(45, 471, 41, 601), size=(480, 640)),  # Eigen et al.
-    "ddad": Protocol(200.0),
-    "bonn": Protocol(10.0),
-    "tum": Protocol(10.0),
-    "7scenes": Protocol(10.0),
-    "custom": Protocol(100.0),
-}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Result over a set of images.
-
-    Attributes:
-        errors: alignment -> {error name: mean over images}.
-        scale: the one factor of alignment `set`, metres per network unit.
-        scale_spread: std / mean of the per-image median ratios (0 = one scale for all).
-        constant: errors of a constant depth under alignment `set`: what knowing nothing scores.
-        coverage: share of the pixels with ground truth that the predictions have a value for.
-        images: how many images counted; `skipped`: how many had no valid ground truth.
-        per_image: abs_rel of each image under its own scale, in order (NaN where skipped).
-    """
-
-    errors: dict[str, dict[str, float]]
-    scale: float
-    scale_spread: float
-    constant: dict[str, float]
-    coverage: float
-    images: int
-    skipped: int
-    per_image: list[float]
+PROTOCOLS = {name: Protocol(**settings) for name, settings in PROTOCOL_SETTINGS.items()}
 
 
 def compute_errors(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
@@ -119,55 +80,10 @@ def depth_errors(
         DataError: no pixel of the ground truth counts, or the prediction has no value at any of them.
     """
     truth, prediction = counted_pixels(prediction, truth, protocol)
-    truth, prediction = _both_known(truth, prediction)
+    truth, prediction = both_known(truth, prediction)
     if scale is None:
         scale = np.median(truth) / np.median(prediction)
     return compute_errors(truth, np.clip(scale * prediction, protocol.min_depth, protocol.max_depth))
-
-
-def evaluate(pairs: Iterable[tuple[np.ndarray, np.ndarray]], protocol: Protocol) -> Evaluation:
-    """Errors over a set, under all alignments.
-
-    Args:
-        pairs: (prediction, truth) of each image, as in depth_errors. What counts of them is held until the end, as the
-            one scale is known only then.
-    """
-    sizes: list[int] = []
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
-    for prediction, truth in pairs:
-        pair = counted_pixels(prediction, truth, protocol)
-        sizes.append(pair[0].size)
-        if sizes[-1]:
-            kept.append(_both_known(*pair))
-    if not kept:
-        raise DataError(
-            f"none of the {len(sizes)} ground-truth depths has a pixel between {protocol.min_depth:g} and "
-            f"{protocol.max_depth:g} m – check depth_factor in dataset.yaml"
-        )
-    ratios = np.array([np.median(truth) / np.median(prediction) for truth, prediction in kept])
-    one_scale = float(np.median(ratios))
-    constant = float(np.median([np.median(truth) for truth, _ in kept]))
-
-    def errors_of(predictions: Iterable[np.ndarray]) -> list[dict[str, float]]:
-        clipped = (np.clip(p, protocol.min_depth, protocol.max_depth) for p in predictions)
-        return [compute_errors(truth, p) for (truth, _), p in zip(kept, clipped)]
-
-    aligned = {
-        "image": errors_of(ratio * p for ratio, (_, p) in zip(ratios, kept)),
-        "set": errors_of(one_scale * p for _, p in kept),
-        "none": errors_of(p for _, p in kept),
-    }
-    own = iter(row["abs_rel"] for row in aligned["image"])
-    return Evaluation(
-        errors={alignment: _mean(rows) for alignment, rows in aligned.items()},
-        scale=one_scale,
-        scale_spread=float(ratios.std() / ratios.mean()),
-        constant=_mean(errors_of(np.full_like(p, constant) for _, p in kept)),
-        coverage=sum(truth.size for truth, _ in kept) / sum(sizes),
-        images=len(kept),
-        skipped=len(sizes) - len(kept),
-        per_image=[next(own) if size else float("nan") for size in sizes],
-    )
 
 
 def protocol_named(name: str) -> Protocol:
@@ -187,7 +103,7 @@ def counted_pixels(prediction: np.ndarray, truth: np.ndarray, protocol: Protocol
     return truth[mask], prediction[mask]
 
 
-def _both_known(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def both_known(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of a prediction that hold a depth; having none is an error, not a good score."""
     if not truth.size:
         raise DataError("no pixel of the ground truth counts")
@@ -195,7 +111,3 @@ def _both_known(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, 
     if not known.any():
         raise DataError("a prediction has no finite depth above 0 where there is ground truth – is the network broken?")
     return (truth, prediction) if known.all() else (truth[known], prediction[known])
-
-
-def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in ERROR_NAMES}

@@ -26,12 +26,18 @@ def colorize_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
     return picture
 
 
-def save_depth_sheet(path: Path, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]], note: str = "") -> None:
+def save_depth_sheet(
+    path: Path,
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
+    note: str = "",
+    labels: list[str] | None = None,
+) -> None:
     """A sheet of frames: picture, predicted depth, measured depth, all in the same colours.
 
     Args:
         rows: (rgb (H, W, 3) uint8, predicted (H, W) metres, measured (H, W) metres or None); NaN or 0 where unknown.
         note: one line above the sheet.
+        labels: one line in the picture of each row.
     """
     known = [depth[np.isfinite(depth) & (depth > 0)] for _, *depths in rows for depth in depths if depth is not None]
     near, far = np.percentile(np.concatenate(known), (2, 98))
@@ -48,6 +54,9 @@ def save_depth_sheet(path: Path, rows: list[tuple[np.ndarray, np.ndarray, np.nda
             cell.set_axis_off()
     for cell, title in zip(axes[0], ("camera", "predicted depth", "measured depth")):
         cell.set_title(title)
+    for cell, label in zip(axes[:, 0], labels or []):
+        place = {"transform": cell.transAxes, "va": "bottom", "fontsize": 8, "color": "white"}
+        cell.text(0.02, 0.03, label, **place, bbox={"facecolor": "black", "alpha": 0.6, "pad": 2, "linewidth": 0})
     figure.suptitle(f"{note}\ncolours: {near:.1f} m (bright) to {far:.1f} m (dark), grey: no value", fontsize=9)
     _save(figure, path)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.evaluation import evaluate
 from scdepth_core.metrics import (
     ERROR_NAMES,
     PROTOCOLS,
     Protocol,
     compute_errors,
     depth_errors,
-    evaluate,
     protocol_named,
 )
 

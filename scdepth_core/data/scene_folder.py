@@ -1,6 +1,7 @@
 """What a data set holds on disk: training scenes, validation scenes, test images. Nothing is loaded but text files.
 
-ROOT/dataset.yaml                        optional: depth_factor (units of the 16-bit depth files per metre), ...
+ROOT/dataset.yaml                        optional: preset (a name of presets.yaml), depth_factor (units of the 16-bit
+                                         depth files per metre; without it the preset's), ...
 ROOT/training/train.txt, val.txt         scene names, one a line
 ROOT/training/<scene>/<stem>.jpg|png     frames, in name order
 ROOT/training/<scene>/cam.txt            3x3 intrinsics of the frames, pixels
@@ -18,11 +19,11 @@ import cv2
 import numpy as np
 import yaml
 
-from scdepth_core.errors import DataError
+from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.presets import Preset, preset_named
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy")
-DEFAULT_DEPTH_FACTOR = 1000.0
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,17 @@ class SceneFolder:
         return entries or {}
 
     @property
+    def preset(self) -> Preset:
+        """What is known about this data set: the entry `preset` of dataset.yaml, 'custom' without one."""
+        try:
+            return preset_named(self.attributes.get("preset", "custom"))
+        except ConfigError as error:
+            raise DataError(f"'{self.root / 'dataset.yaml'}': {error}") from None
+
+    @property
     def depth_factor(self) -> float:
-        """Units of the 16-bit depth files per metre."""
-        factor = self.attributes.get("depth_factor", DEFAULT_DEPTH_FACTOR)
+        """Units of the 16-bit depth files per metre: of dataset.yaml, else of the preset."""
+        factor = self.attributes.get("depth_factor", self.preset.depth_factor)
         if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < float("inf"):
             raise DataError(
                 f"'{self.root / 'dataset.yaml'}' has depth_factor '{factor}', expected PNG units per metre, above 0"

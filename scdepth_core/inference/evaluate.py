@@ -9,21 +9,27 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scdepth_core.data.scene_folder import SceneFolder, read_depth, read_image
-from scdepth_core.errors import DataError
+from scdepth_core.data.scene_folder import SceneFolder, pair_by_stem, read_depth, read_image
+from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.evaluation import ALIGNMENTS, evaluate
 from scdepth_core.inference.estimator import DepthEstimator
-from scdepth_core.metrics import ALIGNMENTS, PROTOCOLS, Evaluation, evaluate, protocol_named
+from scdepth_core.inference.evaluation_report import COLUMNS, markdown_row, save_sheet, table
+from scdepth_core.metrics import PROTOCOLS, protocol_named
 
-COLUMNS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "a1", "a2", "a3")
-TITLES = {"image": "per-image median", "set": "one scale for the set", "none": "as it stands"}
+MASK_SUFFIXES = (".png",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Depth errors with a scale for each image, one for the set, and as it stands; how much the scale drifts. "
+        "Memory does not grow with the set: what is compared waits in a temporary file, 8 bytes a pixel (TMPDIR)."
+    )
     parser.add_argument("--data", type=Path, required=True, help="data set in the scene-folder format")
-    parser.add_argument("--weights", type=Path, help=".safetensors or .ckpt (default: the starter weights)")
+    parser.add_argument("--weights", type=Path, help=".safetensors, .ckpt or .pth.tar (default: the starter weights)")
     parser.add_argument(
         "--split",
         choices=("auto", "test", "val"),
@@ -31,23 +37,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="testing/, or the scenes of val.txt (auto: either)",
     )
     parser.add_argument(
-        "--protocol", choices=tuple(PROTOCOLS), default="custom", help="range and crop (default: custom)"
+        "--protocol", choices=tuple(PROTOCOLS), help="range and crop (default: of the data set's preset, else custom)"
     )
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="FOLDER",
+        help="8-bit PNG masks, by stem (FOLDER/STEM.png, or FOLDER/SCENE/STEM.png), not 0 where things move: errors of "
+        "dynamic and static regions apart",
+    )
+    parser.add_argument(
+        "--align",
+        choices=ALIGNMENTS,
+        default="image",
+        help="scale that --markdown and --sheet show: of each image, one of the set, none (default: image)",
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="pictures of the best, median and worst frames")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
+    output.add_argument(
+        "--markdown",
+        action="store_true",
+        help=f"print a row of a Markdown table: weights, data, protocol, alignment, {', '.join(COLUMNS)}, scale spread",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print a table, or JSON."""
+    """Evaluate and print a table, a row of one, or JSON."""
+    if args.sheet is not None and args.sheet.suffix.lower() != ".png":
+        raise ConfigError(f"--sheet is '{args.sheet}', expected a name that ends in .png")
     folder = SceneFolder(args.data)
     pairs = frames_with_depth(folder, args.split)
+    masks = None if args.masks is None else masks_of([image for image, _ in pairs], args.masks)
+    protocol = args.protocol or folder.preset.protocol
     estimator = DepthEstimator.load(args.weights, args.device)
-    predictions = predict_pairs(estimator, pairs, folder.depth_factor)
+    frames = predict_frames(estimator, pairs, folder.depth_factor, masks)
     result = evaluate(
-        tqdm(predictions, total=len(pairs), unit="image", desc="evaluating", disable=None),
-        protocol_named(args.protocol),
+        tqdm(frames, total=len(pairs), unit="image", desc="evaluating", disable=None), protocol_named(protocol)
     )
-    print(json.dumps(_plain(dataclasses.asdict(result)), allow_nan=False) if args.json else table(result))
+    if args.sheet is not None:
+        save_sheet(args.sheet, estimator, pairs, folder.depth_factor, result, args.align, protocol_named(protocol))
+    if args.json:
+        print(json.dumps(_plain(dataclasses.asdict(result) | {"protocol": protocol}), allow_nan=False))
+    elif args.markdown:
+        name = "starter" if args.weights is None else args.weights.name
+        print(markdown_row(result, name, folder.root.resolve().name, protocol, args.align))
+    else:
+        print(table(result))
     return 0
 
 
@@ -79,30 +116,41 @@ def frames_with_depth(folder: SceneFolder, split: str) -> list[tuple[Path, Path]
     return pairs
 
 
-def predict_pairs(
-    estimator: DepthEstimator, pairs: list[tuple[Path, Path]], depth_factor: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Prediction (metres where the weights know their scale, else network units) and truth (metres) of each pair."""
+def masks_of(images: list[Path], folder: Path) -> list[Path]:
+    """The mask of each image, by stem; in FOLDER/<scene>/ where there is such a folder.
+
+    Raises:
+        DataError: a mask is missing, or images of several scenes would share one.
+    """
+    if not folder.is_dir():
+        raise DataError(f"masks '{folder}' are not a folder – give one with <name of the image>.png in it")
+    scenes: dict[Path, list[Path]] = {}
+    for image in images:
+        scenes.setdefault(image.parent, []).append(image)
+    flat = [scene for scene in scenes if not (folder / scene.name).is_dir()]
+    if flat and len(scenes) > 1:
+        raise DataError(f"masks of {len(scenes)} scenes need a folder each, '{folder / flat[0].name}' is missing")
+    return [
+        mask
+        for scene, members in scenes.items()
+        for mask in pair_by_stem(members, folder if scene in flat else folder / scene.name, MASK_SUFFIXES)
+    ]
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """(H, W) bool, True where things move; DataError when the file is not an 8-bit picture of one channel."""
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
+        found = "not a picture" if mask is None else f"{mask.dtype} {mask.shape}"
+        raise DataError(f"mask '{path}' is {found}, expected an 8-bit PNG of one channel, not 0 where things move")
+    return mask > 0
+
+
+def predict_frames(
+    estimator: DepthEstimator, pairs: list[tuple[Path, Path]], depth_factor: float, masks: list[Path] | None
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Prediction (metres where the weights know their scale, else network units), truth (metres) and mask of each."""
     scale = np.float32(estimator.metadata.metres_per_unit or 1.0)
-    for image, depth in pairs:
-        yield estimator.predict(read_image(image)) * scale, read_depth(depth, depth_factor)
-
-
-def table(result: Evaluation) -> str:
-    """Errors by alignment as a Markdown table, and the scale in a sentence."""
-    lines = ["| alignment | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
-    rows = {TITLES[alignment]: result.errors[alignment] for alignment in ALIGNMENTS}
-    rows["constant depth, one scale"] = result.constant
-    for title, errors in rows.items():
-        lines.append(f"| {title} | " + " | ".join(f"{errors[name]:.3f}" for name in COLUMNS) + " |")
-    lines.append("")
-    lines.append(
-        f"{result.images} images ({result.skipped} without ground truth). One scale {result.scale:.4f} m a unit, "
-        f"scale spread {result.scale_spread:.3f}."
-    )
-    if result.constant["abs_rel"] > 0:  # it is 0 on a flat wall seen head-on
-        ratio = result.errors["set"]["abs_rel"] / result.constant["abs_rel"]
-        lines[-1] += f" abs_rel is {ratio:.2f} of what a constant depth scores."
-    if result.coverage < 1:
-        lines[-1] += f" Predictions have a value at {result.coverage:.1%} of the pixels with ground truth."
-    return "\n".join(lines)
+    for index, (image, depth) in enumerate(pairs):
+        frame = estimator.predict(read_image(image)) * scale, read_depth(depth, depth_factor)
+        yield frame if masks is None else (*frame, read_mask(masks[index]))

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from scdepth_core.errors import BagError
+from scdepth_core.evaluation import Evaluation, evaluate
 from scdepth_core.geometry.rectification import Rectifier
-from scdepth_core.metrics import Evaluation, Protocol, evaluate
+from scdepth_core.metrics import Protocol
 from scdepth_core.visualization import save_cloud_views, save_depth_sheet
 from scdepth_ros.bag import BagMessage, BagReader
 from scdepth_ros.extraction.topics import Topics
@@ -40,7 +41,7 @@ def write_report(source: Path, output: Path, topics: Topics, folder: Path) -> di
         output: the bag with what the node published.
 
     Returns:
-        the fields of scdepth_core.metrics.Evaluation; nothing when the bag has no measured depth.
+        the fields of scdepth_core.evaluation.Evaluation; nothing when the bag has no measured depth.
     """
     with BagReader(source) as bag:
         rectifier = Rectifier(decode_camera_info(next(bag.messages([topics.camera_info])).decode()))
