@@ -105,24 +105,29 @@ class SceneFolder:
             raise DataError(f"no test images in '{color}' – expected <name>.jpg or <name>.png")
         return list(zip(images, pair_by_stem(images, depth, DEPTH_SUFFIXES)))
 
-    def _listed(self, listing: str) -> list[Scene]:
+    def names(self, listing: str) -> list[str]:
+        """Scene names in train.txt or val.txt."""
         path = self.root / "training" / listing
         if not path.exists():
             raise DataError(f"'{path}' is missing – list one scene name a line in it")
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         if not names:
             raise DataError(f"'{path}' lists no scene – write one scene name a line")
-        return [_read_scene(self.root / "training" / name) for name in names]
+        return names
+
+    def _listed(self, listing: str) -> list[Scene]:
+        return [read_scene(self.root / "training" / name) for name in self.names(listing)]
 
 
-def _read_scene(folder: Path) -> Scene:
+def read_scene(folder: Path) -> Scene:
+    """What a scene folder holds; DataError, naming the file, for what is missing or malformed."""
     if not folder.is_dir():
         raise DataError(f"scene '{folder.name}' is listed, but the folder '{folder}' is missing")
     images = image_files(folder)
     if not images:
         raise DataError(f"scene '{folder.name}' has no *.jpg or *.png in '{folder}'")
     _check_time_order(images)
-    available = {path.stem: path for path in _unique(folder / "depth", DEPTH_SUFFIXES)}
+    available = {path.stem: path for path in image_files(folder / "depth", DEPTH_SUFFIXES)}
     stray = sorted(available.keys() - {path.stem for path in images})
     if stray:
         raise DataError(f"'{available[stray[0]]}' has no image named '{stray[0]}.*' beside it in '{folder}'")
@@ -158,14 +163,25 @@ def read_intrinsics(path: Path) -> np.ndarray:
     return K.astype(np.float32)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Images of a folder in name order; two with the same stem are an error."""
-    return _unique(folder, IMAGE_SUFFIXES)
+def image_files(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
+    """Images (or depth files) of a folder in name order; none where there is no folder, hidden files left out.
+
+    Raises:
+        DataError: two have the same stem.
+    """
+    if not folder.is_dir():
+        return []
+    found = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    files = sorted(found, key=lambda p: (p.stem, p.suffix))
+    for first, second in zip(files, files[1:]):
+        if first.stem == second.stem:
+            raise DataError(f"'{first.name}' and '{second.name}' in '{folder}' are the same frame – remove one")
+    return files
 
 
 def pair_by_stem(images: list[Path], folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The file of `folder` with the stem of each image; a missing partner is an error that names it."""
-    available = {path.stem: path for path in _unique(folder, suffixes)}
+    available = {path.stem: path for path in image_files(folder, suffixes)}
     missing = [image for image in images if image.stem not in available]
     if missing:
         wanted = " or ".join(f"{missing[0].stem}{suffix}" for suffix in suffixes)
@@ -200,15 +216,3 @@ def read_depth(path: Path, depth_factor: float) -> np.ndarray:
     if depth.ndim != 2:
         raise DataError(f"'{path}' has shape {depth.shape}, expected one depth a pixel (H, W)")
     return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _unique(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files with these suffixes, in name order; none where there is no folder. Hidden files are no frames."""
-    if not folder.is_dir():
-        return []
-    found = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
-    files = sorted(found, key=lambda p: (p.stem, p.suffix))
-    for first, second in zip(files, files[1:]):
-        if first.stem == second.stem:
-            raise DataError(f"'{first.name}' and '{second.name}' in '{folder}' are the same frame – remove one")
-    return files

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-V2_SHARE = 0.5  # rotation share from which SC-Depth V2, which takes rotation out, is worth its cost
+from scdepth_core.data.frame_selection import version_advice
 
 
 @dataclass
@@ -93,12 +93,7 @@ class ExtractionReport:
 
     @property
     def recommendation(self) -> str:
-        share = self.rotation_share
-        if share is None:
-            return "too little motion was tracked to recommend V1 or V2"
-        if share >= V2_SHARE:
-            return f"{share:.0%} of the motion can be a turn of the camera: train V2, which takes rotation out first"
-        return f"{share:.0%} of the motion can be a turn of the camera: V1 will do"
+        return version_advice(self.rotation_share)
 
     def as_dict(self) -> dict:
         return {

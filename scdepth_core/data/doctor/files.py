@@ -1,0 +1,61 @@
+"""Checks of single files: does the depth belong to the image, do the intrinsics belong to the frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scdepth_core.data.doctor.findings import Finding
+from scdepth_core.data.scene_folder import read_depth, read_image
+from scdepth_core.errors import DataError
+
+OFF_CENTRE = 0.1  # of the width or height, from where a principal point is suspicious
+NARROWEST, WIDEST = 20.0, 150.0  # horizontal field of view, degrees
+ASPECT_TOLERANCE = 0.02
+
+REMOVE = "remove it or write it again"
+
+
+def check_image(path: Path, found: list[Finding]) -> np.ndarray | None:
+    """The picture (H, W, 3), or None and a finding."""
+    try:
+        return read_image(path)
+    except DataError as error:
+        found.append(Finding.refused("unreadable", path, error, REMOVE))
+        return None
+
+
+def check_depth(path: Path, depth_factor: float, size: tuple[int, int] | None, found: list[Finding]) -> None:
+    """Findings about the ground truth of an image of `size` (height, width), which may be unknown."""
+    try:
+        depth = read_depth(path, depth_factor)
+    except DataError as error:
+        found.append(Finding.refused("unreadable", path, error, REMOVE))
+        return
+    if not (depth > 0).any():
+        problem, cure = "it has no depth above 0", "remove it: an empty depth map tells nothing"
+        found.append(Finding.warning("empty depth", path, problem, cure))
+    if size is None:
+        return
+    height, width = depth.shape
+    if abs(width / height / (size[1] / size[0]) - 1) > ASPECT_TOLERANCE:
+        problem = f"depth is {width}x{height}, its image {size[1]}x{size[0]}: another shape"
+        found.append(Finding.error("depth size", path, problem, "crop both alike, so that they show the same"))
+
+
+def check_intrinsics(path: Path, K: np.ndarray, size: tuple[int, int], found: list[Finding]) -> None:
+    """Findings about cam.txt for frames of `size` (height, width)."""
+    (cx, cy), (height, width) = K[:2, 2], size
+    cure = "scale the intrinsics as the frames were: cx' = (cx + 0.5) s - 0.5"
+    where = f"principal point ({cx:g}, {cy:g}) of frames of {width}x{height}"
+    if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
+        found.append(Finding.error("principal point", path, f"{where} is outside of them", cure))
+        return
+    offset = max(abs((cx + 0.5) / width - 0.5), abs((cy + 0.5) / height - 0.5))
+    if offset > OFF_CENTRE:
+        found.append(Finding.warning("principal point", path, f"{where} is {offset:.0%} off their middle", cure))
+    view = np.degrees(2 * np.arctan(width / (2 * K[0, 0])))
+    if not NARROWEST <= view <= WIDEST:
+        problem = f"fx={K[0, 0]:g} and {width} pixels are a horizontal view of {view:.0f} degrees"
+        found.append(Finding.warning("field of view", path, problem, cure))
