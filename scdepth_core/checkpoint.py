@@ -17,14 +17,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from scdepth_core import public_checkpoints as public
 from scdepth_core.errors import CheckpointError
+from scdepth_core.networks.depth_net import MAX_DISPARITY, MIN_DISPARITY
 from scdepth_core.presets import PRESETS
 
 FORMAT = "scdepth-weights-1"
 STARTER_WEIGHTS = Path(__file__).parent / "weights" / "starter.safetensors"
 NEVER_RUN = ("encoder.encoder.fc.", "decoder.dispconvs.1.", "decoder.dispconvs.2.", "decoder.dispconvs.3.")
+PREFIXES = {"DepthNet": "depth_net.", "PoseNet": "pose_net.", "RectifyNet": "rectify_net."}  # in training checkpoints
 REFERENCE_SIZE = (PRESETS["custom"].height, PRESETS["custom"].width)
-PUBLIC_NAMES = {"kitti": "kitti_raw"}  # data sets that the public code calls otherwise than presets.yaml
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,12 @@ class WeightsMetadata:
         metres_per_unit: the one factor from network units to metres; None when nobody has measured it.
         dataset: what it was trained on, in words.
         mean, std: of the normalisation (x / 255 - mean) / std.
+        min_depth, max_depth: what the network can say, network units.
+        fingerprint: of the data set, as SceneFolder.fingerprint gives it; empty where nobody noted it.
+        upsampling: how DepthNet's decoder enlarges: bilinear or nearest.
 
     Raises:
-        CheckpointError: a size that the network cannot take, or a scale that is not above 0.
+        CheckpointError: a size that the network cannot take, a scale that is not above 0, an empty range.
     """
 
     version: str = "v1"
@@ -51,12 +56,18 @@ class WeightsMetadata:
     dataset: str = ""
     mean: float = 0.45
     std: float = 0.225
+    min_depth: float = 1 / (MAX_DISPARITY + MIN_DISPARITY)
+    max_depth: float = 1 / MIN_DISPARITY
+    fingerprint: str = ""
+    upsampling: str = "bilinear"
 
     def __post_init__(self):
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
             raise CheckpointError(f"network input is {self.height}x{self.width} (HxW), expected multiples of 32")
         if self.metres_per_unit is not None and not 0 < self.metres_per_unit < math.inf:
             raise CheckpointError(f"metres_per_unit is {self.metres_per_unit}, expected a number above 0, or None")
+        if not 0 < self.min_depth < self.max_depth:
+            raise CheckpointError(f"depth range is {self.min_depth} to {self.max_depth}, expected 0 < near < far")
 
 
 def save_weights(
@@ -81,18 +92,36 @@ def load_weights(path: str | Path | None = None) -> tuple[dict[str, Tensor], Wei
     """DepthNet's state (float32, on the CPU) and its metadata from any file that this package knows.
 
     Args:
-        path: an inference file (.safetensors), a checkpoint of `scdepth train` or of the public Lightning code (.ckpt),
-            or None for the starter weights that ship with the package.
+        path: an inference file (.safetensors), a checkpoint of `scdepth train` or of the public code (.ckpt,
+            .pth.tar), or None for the starter weights that ship with the package.
 
     Raises:
         CheckpointError: the file is missing, broken, unsafe or holds something else.
     """
-    path = STARTER_WEIGHTS if path is None else Path(path)
+    networks, metadata = load_networks(STARTER_WEIGHTS if path is None else path)
+    return _network("DepthNet", networks, path), metadata
+
+
+def load_motion(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None, WeightsMetadata]:
+    """States of PoseNet and of V2's RectifyNet (None where there is none), and the metadata, as load_weights does."""
+    networks, metadata = load_networks(path)
+    rectify = _network("RectifyNet", networks, path) if "RectifyNet" in networks else None
+    return _network("PoseNet", networks, path), rectify, metadata
+
+
+def load_networks(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:
+    """The state of each network in a file, as stored, by the name of its class.
+
+    Raises:
+        CheckpointError: as load_weights; also where none of the networks of this package is in it.
+    """
+    path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"weights '{path}' do not exist – give a .safetensors or .ckpt file")
-    state, metadata = (_load_inference_file if path.suffix == ".safetensors" else _load_training_checkpoint)(path)
-    _check_finite(state, path)
-    return state, metadata
+        raise CheckpointError(f"weights '{path}' do not exist – give a .safetensors, .ckpt or .pth.tar file")
+    networks, metadata = (_load_inference_file if path.suffix == ".safetensors" else _load_training_checkpoint)(path)
+    if not networks:
+        raise CheckpointError(f"'{path}' holds no DepthNet and no PoseNet – give a training checkpoint")
+    return networks, metadata
 
 
 def read_training_checkpoint(path: str | Path) -> dict:
@@ -145,7 +174,7 @@ def _optional(name: str) -> bool:
     return name.startswith(NEVER_RUN) or name.endswith("num_batches_tracked")
 
 
-def _check_finite(state: dict[str, Tensor], path: Path) -> None:
+def _check_finite(state: dict[str, Tensor], path: str | Path | None) -> None:
     for name, value in state.items():
         if not value.isfinite().all():
             raise CheckpointError(
@@ -154,11 +183,22 @@ def _check_finite(state: dict[str, Tensor], path: Path) -> None:
             )
 
 
-def _load_inference_file(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+def _network(name: str, networks: dict[str, dict[str, Tensor]], path: str | Path | None) -> dict[str, Tensor]:
+    """One of the networks in a file, in float32 and finite."""
+    if name not in networks:
+        raise CheckpointError(
+            f"'{path}' holds {', '.join(networks)}, but no {name} – give a training checkpoint (.ckpt) that has one"
+        )
+    state = {key: value.float() if value.is_floating_point() else value for key, value in networks[name].items()}
+    _check_finite(state, path)
+    return state
+
+
+def _load_inference_file(path: Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:
     try:
         with safe_open(path, framework="pt") as file:
             described = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a dict
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"'{path}' is not a readable safetensors file ({error}) – export or copy it again"
@@ -170,42 +210,37 @@ def _load_inference_file(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata
     known = {field.name for field in dataclasses.fields(WeightsMetadata)}
     try:
         entries = json.loads(described["metadata"])
-        return state, WeightsMetadata(**{name: value for name, value in entries.items() if name in known})
+        return {"DepthNet": state}, WeightsMetadata(**{name: value for name, value in entries.items() if name in known})
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"metadata of '{path}' cannot be read ({error}) – export or copy it again") from error
 
 
-def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+def _load_training_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:
     saved = read_training_checkpoint(path)
-    depth = {
-        name.removeprefix("depth_net."): value.float() if value.is_floating_point() else value
-        for name, value in saved["state_dict"].items()
-        if name.startswith("depth_net.")
+    state = saved["state_dict"]
+    if public.is_sfm_depth(state):
+        return {"DepthNet": public.sfm_depth_state(state)}, WeightsMetadata(**public.sfm_settings(state))
+    if public.is_sfm_pose(state):
+        return {"PoseNet": public.sfm_pose_state(state)}, WeightsMetadata(**public.sfm_settings(state))
+    networks = {
+        network: {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        for network, prefix in PREFIXES.items()
     }
-    if not depth:
-        raise CheckpointError(f"'{path}' holds no DepthNet (no 'depth_net.*' parameter) – give a training checkpoint")
-    return depth, _metadata_of(_entries(saved, "hyper_parameters"), _entries(saved, "datamodule_hyper_parameters"))
+    return {name: part for name, part in networks.items() if part}, _metadata_of(saved)
 
 
-def _metadata_of(saved: dict, samples: dict) -> WeightsMetadata:
+def _metadata_of(saved: dict) -> WeightsMetadata:
     """Metadata from the hyper-parameters of our checkpoints, or of the public code's nested Namespace."""
-    if "hparams" in saved:
-        options = _entries(saved, "hparams")
-        dataset = options.get("dataset_name", "")
-        preset = PRESETS.get(PUBLIC_NAMES.get(dataset, dataset), PRESETS["custom"])
-        return WeightsMetadata(
-            version=options.get("model_version", "v1"),
-            encoder=f"resnet{options.get('resnet_layers', 18)}",
-            height=preset.height,
-            width=preset.width,
-            dataset=dataset,
-        )
+    model, samples = _entries(saved, "hyper_parameters"), _entries(saved, "datamodule_hyper_parameters")
+    if "hparams" in model:
+        return WeightsMetadata(**public.lightning_settings(_entries(model, "hparams")))
     return WeightsMetadata(
-        version=saved.get("version", "v1"),
-        encoder=saved.get("encoder", "resnet18"),
+        version=model.get("version", "v1"),
+        encoder=model.get("encoder", "resnet18"),
         height=samples.get("height", REFERENCE_SIZE[0]),
         width=samples.get("width", REFERENCE_SIZE[1]),
         dataset=samples.get("dataset", ""),
+        fingerprint=samples.get("fingerprint", ""),
     )
 
 

@@ -18,6 +18,8 @@ COMMANDS = {
     "check": ("scdepth_core.data.check", "what is wrong with a data set, and how to cure it; V1 or V2"),
     "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
+    "odometry": ("scdepth_core.inference.odometry", "camera motion chained over scenes, as TUM and KITTI trajectories"),
+    "info": ("scdepth_core.inference.info", "everything that a weights file or checkpoint says about itself"),
     "pack": ("scdepth_core.inference.pack", "an inference file out of a checkpoint: float16, with the scale in metres"),
     "export-tum": (
         "scdepth_ros.export_tum",

@@ -11,6 +11,7 @@ ROOT/testing/color/<stem>.jpg|png, ROOT/testing/depth/<stem>.png|npy
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +86,19 @@ class SceneFolder:
                 f"'{self.root / 'dataset.yaml'}' has depth_factor '{factor}', expected PNG units per metre, above 0"
             )
         return float(factor)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the training data: listing, intrinsics, names and sizes of frames.
+
+        Pixels are not read, so this is quick, and says which data set it was, not that no pixel changed.
+        """
+        digest = hashlib.sha256()
+        for scene in self.training:
+            digest.update(f"{scene.name} {scene.K.tolist()}\n".encode())
+            for path in scene.images:
+                digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def training(self) -> list[Scene]:

@@ -36,7 +36,7 @@ class DepthEstimator:
         """Build the network that a weights file was made for. Needs no network access.
 
         Args:
-            weights: .safetensors or .ckpt; None for the starter weights.
+            weights: .safetensors, .ckpt or .pth.tar; None for the starter weights.
             device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
 
         Raises:
@@ -44,7 +44,7 @@ class DepthEstimator:
         """
         chosen = resolve_device(device)
         state, metadata = load_weights(weights)
-        network = DepthNet(metadata.encoder)
+        network = DepthNet(metadata.encoder, metadata.upsampling)
         load_network_state(network, state, weights or "starter weights")
         return cls(network, metadata, chosen)
 

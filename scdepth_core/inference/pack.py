@@ -9,14 +9,20 @@ from pathlib import Path
 import torch
 
 from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import ConfigError
+from scdepth_core.image_size import image_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", type=Path, help=".ckpt or .safetensors")
+    parser.add_argument("weights", type=Path, help=".ckpt, .pth.tar or .safetensors")
     parser.add_argument("out", type=Path, help="file to write, .safetensors; may be the same as WEIGHTS")
     parser.add_argument("--metres-per-unit", type=float, help="the one scale; 'scdepth evaluate' measures it")
     parser.add_argument("--dataset", help="what it was trained on, in words")
+    parser.add_argument(
+        "--size", type=image_size, metavar="WxH", help="network input, for a .pth.tar, which does not say it (832x256)"
+    )
+    parser.add_argument("--data", type=Path, help="the data set it was trained on: its fingerprint is written in")
     parser.add_argument("--half", action="store_true", help="float16: half the size")
 
 
@@ -27,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     if args.metres_per_unit is not None and not 0 < args.metres_per_unit < float("inf"):
         raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a positive number")
     state, metadata = load_weights(args.weights)
-    given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset}
+    fingerprint = None if args.data is None else SceneFolder(args.data).fingerprint
+    given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset, "fingerprint": fingerprint}
+    given |= {} if args.size is None else dict(zip(("width", "height"), args.size))
     metadata = replace(metadata, **{name: value for name, value in given.items() if value is not None})
     save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32)
     scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"

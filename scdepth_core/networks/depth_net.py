@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scdepth_core.errors import ConfigError
 from scdepth_core.networks.encoder import ResNetEncoder
 
 DECODER_CHANNELS = (16, 32, 64, 128, 256)
+UPSAMPLING = {"bilinear": {"mode": "bilinear", "align_corners": False}, "nearest": {"mode": "nearest"}}
 MAX_DISPARITY, MIN_DISPARITY = 10.0, 0.01
 START_LOGIT = -1.4  # an untrained network says 0.5: room for what is five times nearer, and for what is farther
 
@@ -17,12 +19,16 @@ class DepthNet(nn.Module):
     """Depth from one image: disparity = 10 sigmoid(x) + 0.01, depth = 1 / disparity, in [0.0999, 100] network units.
 
     Input (B, 3, H, W), normalised with (x / 255 - 0.45) / 0.225, H and W multiples of 32. Output (B, 1, H, W).
+
+    Args:
+        encoder: resnet18 or resnet50.
+        upsampling: how the decoder enlarges: bilinear, or nearest as the first public code (SC-SfMLearner) does.
     """
 
-    def __init__(self, encoder: str = "resnet18"):
+    def __init__(self, encoder: str = "resnet18", upsampling: str = "bilinear"):
         super().__init__()
         self.encoder = ResNetEncoder(encoder)
-        self.decoder = DepthDecoder(self.encoder.channels)
+        self.decoder = DepthDecoder(self.encoder.channels, upsampling)
 
     def forward(self, image: Tensor) -> Tensor:
         logits = self.decoder(self.encoder(image))
@@ -32,8 +38,11 @@ class DepthNet(nn.Module):
 class DepthDecoder(nn.Module):
     """Five steps of convolve, upsample, join the skip, convolve; the finest step gives the logits (B, 1, H, W)."""
 
-    def __init__(self, encoder_channels: tuple[int, ...]):
+    def __init__(self, encoder_channels: tuple[int, ...], upsampling: str = "bilinear"):
         super().__init__()
+        if upsampling not in UPSAMPLING:
+            raise ConfigError(f"upsampling is '{upsampling}', expected one of {', '.join(UPSAMPLING)}")
+        self.upsampling = UPSAMPLING[upsampling]
         self.upconvs0, self.upconvs1 = nn.ModuleList(), nn.ModuleList()
         incoming = encoder_channels[-1]
         for level in range(4, -1, -1):
@@ -49,7 +58,7 @@ class DepthDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         x, skips = features[-1], [*features[-2::-1], None]
         for reduce, fuse, skip in zip(self.upconvs0, self.upconvs1, skips):
-            x = F.interpolate(reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = F.interpolate(reduce(x), scale_factor=2, **self.upsampling)
             x = fuse(x if skip is None else torch.cat([x, skip], dim=1))
         with torch.autocast(x.device.type, enabled=False):  # 16 bits here would make depth a staircase
             return self.dispconvs[0](x.float())

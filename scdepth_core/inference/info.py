@@ -1,0 +1,74 @@
+"""`scdepth info`: everything that a weights file or checkpoint says about itself."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks, read_training_checkpoint
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=STARTER_WEIGHTS,
+        help=".safetensors, .ckpt or .pth.tar (default: the starter weights)",
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the file, without running code from it, and print what it holds."""
+    found = describe(args.file)
+    print(json.dumps(found) if args.json else as_text(found))
+    return 0
+
+
+def describe(path: Path) -> dict:
+    """What is in a file: metadata, networks with their parameters, precision, size, and how far it was trained.
+
+    Raises:
+        CheckpointError: it holds no network of this package, or cannot be read safely.
+    """
+    networks, metadata = load_networks(path)
+    floats = (value for state in networks.values() for value in state.values() if value.is_floating_point())
+    found = {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "networks": {name: sum(value.numel() for value in state.values()) for name, state in networks.items()},
+        "precision": sorted({str(value.dtype).removeprefix("torch.") for value in floats}),
+        **dataclasses.asdict(metadata),
+    }
+    if path.suffix != ".safetensors":
+        saved = read_training_checkpoint(path)
+        found |= {name: saved.get(name) for name in ("epoch", "global_step")}
+    return found
+
+
+def as_text(found: dict) -> str:
+    """One line a fact, with units."""
+    unit = found["metres_per_unit"]
+    depths = (found["min_depth"], found["max_depth"])
+    lines = {
+        "file": f"{found['file']}, {found['bytes']:,} bytes, {', '.join(found['precision'])}",
+        "version": f"SC-Depth {found['version']}",
+        "networks": ", ".join(f"{name} ({count:,} parameters)" for name, count in found["networks"].items()),
+        "encoder": f"{found['encoder']}, {found['upsampling']} upsampling in the decoder",
+        "input": f"{found['width']}x{found['height']} (WxH)",
+        "normalisation": f"(x / 255 - {found['mean']:g}) / {found['std']:g}",
+        "scale": f"{unit:g} metres a unit" if unit else "not known: depth is in network units",
+        "depth range": f"{depths[0]:.4g} to {depths[1]:.4g} network units"
+        + (f", {unit * depths[0]:.3g} to {unit * depths[1]:.3g} m" if unit else ""),
+        "data set": found["dataset"] or "not noted",
+        "fingerprint": found["fingerprint"] or "not noted",
+    }
+    if found.get("global_step") is not None:
+        lines["trained"] = f"{found['global_step']} steps, epoch {found['epoch']}"
+    elif found.get("epoch") is not None:
+        lines["trained"] = f"epoch {found['epoch']}"
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())

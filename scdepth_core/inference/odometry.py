@@ -1,0 +1,150 @@
+"""`scdepth odometry`: the motion of each scene as trajectory files, and its errors where poses are known.
+
+The files are read by `evo` as they are, for plots and further figures:
+
+    evo_ape tum DATA/training/SCENE/poses.txt OUT/SCENE.tum.txt --align --correct_scale --plot
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
+from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.geometry.trajectory import Trajectory, chain, read_tum
+from scdepth_core.geometry.trajectory_errors import TrajectoryErrors, trajectory_errors
+from scdepth_core.inference.motion_estimator import MotionEstimator
+
+Motion = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # MotionEstimator.relative, or another source
+ALIGNMENT = "similarity over the whole scene: scale, rotation, translation (7 degrees of freedom)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Chains the camera motion between neighbouring frames into a trajectory for each scene: SCENE.tum.txt and "
+        "SCENE.kitti.txt, starting at the origin, in network units (metres with --metres-per-unit). Where a scene has "
+        "poses.txt, the trajectory is aligned to it by one similarity (scale, rotation, translation) and ATE, RPE and, "
+        "from 100 m on, KITTI's t_err and r_err are told. The written files are not aligned."
+    )
+    parser.add_argument("data", type=Path, help="data set in the scene-folder format")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help=".ckpt, or .pth.tar of the pose network: inference files have none",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the trajectory files")
+    parser.add_argument(
+        "--split", choices=("train", "val"), default="val", help="which scenes (default: those of val.txt)"
+    )
+    parser.add_argument("--scene", nargs="+", metavar="NAME", help="only these scenes of the split")
+    parser.add_argument("--metres-per-unit", type=float, default=1.0, help="factor on the translations (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the trajectories and print the errors."""
+    if not 0 < args.metres_per_unit < np.inf:
+        raise ConfigError(f"--metres-per-unit is {args.metres_per_unit:g}, expected a number above 0")
+    scenes = chosen_scenes(SceneFolder(args.data), args.split, args.scene)
+    estimator = MotionEstimator.load(args.checkpoint, args.device)
+    rows = []
+    with tqdm(total=sum(len(s.images) - 1 for s in scenes), unit="pair", desc="odometry", disable=None) as bar:
+        for scene in scenes:
+            trajectory = estimate(scene, estimator.relative, args.metres_per_unit, bar.update)
+            trajectory.write_tum(args.out / f"{scene.name}.tum.txt")
+            trajectory.write_kitti(args.out / f"{scene.name}.kitti.txt")
+            errors = errors_of(scene, trajectory)
+            rows.append({"scene": scene.name, "frames": len(scene.images), "errors": errors})
+    if args.json:
+        plain = [row | {"errors": row["errors"] and dataclasses.asdict(row["errors"])} for row in rows]
+        print(json.dumps({"out": str(args.out), "alignment": ALIGNMENT, "scenes": plain}))
+    else:
+        print(table(rows))
+        print(f"trajectories of {len(rows)} scenes in '{args.out}'; errors after alignment by {ALIGNMENT}")
+    return 0
+
+
+def chosen_scenes(folder: SceneFolder, split: str, names: list[str] | None) -> list[Scene]:
+    """The scenes of a split, or some of them by name; all have at least two frames."""
+    scenes = folder.training if split == "train" else folder.validation
+    known = {scene.name: scene for scene in scenes}
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ConfigError(f"scene '{unknown[0]}' is not in {split}.txt, expected one of {', '.join(known)}")
+    chosen = [known[name] for name in names] if names else scenes
+    for scene in chosen:
+        if len(scene.images) < 2:
+            raise DataError(f"scene '{scene.name}' has one frame, odometry needs two – leave it out with --scene")
+    return chosen
+
+
+def estimate(
+    scene: Scene, motion: Motion, metres_per_unit: float = 1.0, progress: Callable[[int], object] = lambda done: None
+) -> Trajectory:
+    """The trajectory of a scene, chained from the motion between neighbouring frames."""
+
+    def relative() -> Iterator[np.ndarray]:
+        for first, second in pairwise(map(read_image, scene.images)):
+            transform = np.array(motion(first, second, scene.K), np.float64)
+            transform[:3, 3] *= metres_per_unit
+            yield transform
+            progress(1)
+
+    return Trajectory(stamps_of(scene), chain(relative()))
+
+
+def stamps_of(scene: Scene) -> list[str]:
+    """Seconds of each frame: of timestamps.txt or poses.txt, and where there is neither, its number."""
+    folder = scene.images[0].parent
+    if (folder / "timestamps.txt").exists():
+        stamps = (folder / "timestamps.txt").read_text().split()
+        return _for_each_frame(scene, folder / "timestamps.txt", stamps)
+    if (folder / "poses.txt").exists():
+        return _for_each_frame(scene, folder / "poses.txt", read_tum(folder / "poses.txt").stamps)
+    return [str(index) for index in range(len(scene.images))]
+
+
+def errors_of(scene: Scene, trajectory: Trajectory) -> TrajectoryErrors | None:
+    """Errors against the scene's poses.txt; None where there is none."""
+    path = scene.images[0].parent / "poses.txt"
+    if not path.exists():
+        return None
+    truth = read_tum(path)
+    _for_each_frame(scene, path, truth.stamps)
+    try:
+        return trajectory_errors(trajectory.poses, truth.poses)
+    except DataError as error:
+        raise DataError(f"scene '{scene.name}': {error}") from None
+
+
+def table(rows: list[dict]) -> str:
+    """Errors of each scene as a Markdown table; '-' where there is no truth, or not enough of it."""
+    lines = [
+        "| scene | frames | length m | scale | ATE m | RPE m | RPE ° | t_err % | r_err °/100m |",
+        "|---|" + "---|" * 8,
+    ]
+    names = ("length", "scale", "ate", "rpe_translation", "rpe_rotation", "kitti_t", "kitti_r")
+    for row in rows:
+        values = [getattr(row["errors"], name, None) for name in names]
+        cells = " | ".join("-" if value is None else f"{value:.3f}" for value in values)
+        lines.append(f"| {row['scene']} | {row['frames']} | {cells} |")
+    return "\n".join(lines)
+
+
+def _for_each_frame(scene: Scene, path: Path, entries: list[str]) -> list[str]:
+    if len(entries) != len(scene.images):
+        raise DataError(
+            f"'{path}' has {len(entries)} entries for {len(scene.images)} frames – write one for each frame, or "
+            "remove the file"
+        )
+    return entries
