@@ -15,6 +15,7 @@ COMMANDS = {
         "scdepth_core.data.synthesize",
         "rendered rooms and corridors with exact depth and poses, as a data set",
     ),
+    "import": ("scdepth_core.data.import_layout", "KITTI, TUM RGB-D and 7-Scenes as published, as a data set"),
     "check": ("scdepth_core.data.check", "what is wrong with a data set, and how to cure it; V1 or V2"),
     "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),

@@ -39,6 +39,7 @@ PRESETS = {
     name: Preset(*entry["size"], float(entry["depth_factor"]), entry["protocol"])
     for name, entry in _TABLE["datasets"].items()
 }
+CAMERAS: dict[str, dict] = _TABLE["cameras"]
 
 
 def preset_named(name: str) -> Preset:

@@ -1,0 +1,61 @@
+"""KITTI odometry: SRC/sequences/<number>/ with image_2, calib.txt, times.txt; SRC/poses/<number>.txt for 00 to 10.
+
+Images of the left colour camera, depth from velodyne/ where it is, poses moved from the grey camera to the colour one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scdepth_core.data.importers.kitti import projection, read_calibration, rigid, scan_depth
+from scdepth_core.data.importers.source import SourceFrame, SourceScene, need, numbers
+from scdepth_core.data.scene_folder import image_files, read_image
+from scdepth_core.errors import DataError
+from scdepth_core.geometry.camera import Camera
+
+
+def kitti_odometry_scenes(root: Path) -> list[SourceScene]:
+    """Every sequence.
+
+    Raises:
+        DataError: there is none, or one lacks images or calibration.
+    """
+    folders = sorted(path for path in (root / "sequences").glob("*") if path.is_dir())
+    if not folders:
+        raise DataError(f"'{root / 'sequences'}' has no sequence – give the folder that holds KITTI's sequences/")
+    return [_sequence(folder, root / "poses" / f"{folder.name}.txt") for folder in folders]
+
+
+def _sequence(folder: Path, poses_file: Path) -> SourceScene:
+    images = image_files(need(folder / "image_2", "images of the left colour camera"))
+    times = need(folder / "times.txt", "times of the images").read_text().split()
+    if not images or len(times) != len(images):
+        raise DataError(f"'{folder}' has {len(images)} images and {len(times)} times – get it again")
+    stamps = numbers(folder / "times.txt", times, len(images))
+    K, from_reference = projection(read_calibration(folder / "calib.txt", {"P2": 12})["P2"])
+    height, width = read_image(images[0]).shape[:2]
+    poses = _poses(poses_file, len(images), from_reference)
+    scans, camera_from_laser = folder / "velodyne", None
+    if scans.is_dir():
+        laser = read_calibration(folder / "calib.txt", {"Tr": 12})["Tr"].reshape(3, 4)
+        camera_from_laser = from_reference @ rigid(laser[:, :3], laser[:, 3])
+    frames = [
+        SourceFrame(
+            image,
+            round(stamp * 1e9),
+            None if camera_from_laser is None else scan_depth(scans / f"{image.stem}.bin", camera_from_laser),
+            pose,
+        )
+        for image, stamp, pose in zip(images, stamps, poses)
+    ]
+    return SourceScene(folder.name, Camera(width, height, K), frames)
+
+
+def _poses(path: Path, count: int, from_reference: np.ndarray) -> list:
+    """Colour camera in the world of each frame; None without the file, as for sequences 11 to 21."""
+    if not path.exists():
+        return [None] * count
+    rows = numbers(path, path.read_text().split(), 12 * count).reshape(count, 3, 4)
+    return [rigid(row[:, :3], row[:, 3]) @ np.linalg.inv(from_reference) for row in rows]

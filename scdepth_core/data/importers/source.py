@@ -1,0 +1,88 @@
+"""What every layout is brought to before it is written: scenes of frames with a camera, depth and poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scdepth_core.data.scene_folder import read_depth
+from scdepth_core.errors import DataError
+from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.rectification import Rectifier
+from scdepth_core.presets import CAMERAS
+
+DepthSource = Callable[[Rectifier, Camera], np.ndarray]
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """One image of a recording.
+
+    Attributes:
+        image: its file; stamp_ns: its time, nanoseconds.
+        depth: called with the rectifier of the recorded images and the camera of the images to write, gives (H, W)
+            metres for the latter, 0 or NaN where unknown; None where there is none.
+        pose: (4, 4) camera (optical frame) in the world, metres; None where there is none.
+    """
+
+    image: Path
+    stamp_ns: int
+    depth: DepthSource | None = None
+    pose: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class SourceScene:
+    """One continuous recording; `validation`: whether the layout's authors keep it for testing."""
+
+    name: str
+    camera: Camera
+    frames: list[SourceFrame]
+    validation: bool = False
+
+
+def depth_image(path: Path, depth_factor: float, none: int = 0) -> DepthSource:
+    """Depth from a 16-bit PNG of the recorded image's size; the value `none` marks pixels without a reading."""
+
+    def read(rectifier: Rectifier, camera: Camera) -> np.ndarray:
+        depth = read_depth(path, depth_factor)
+        depth[depth == np.float32(none) / np.float32(depth_factor)] = 0
+        rectified = rectifier.rectify_depth(depth)
+        return cv2.resize(rectified, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    return read
+
+
+def known_camera(name: str) -> Camera:
+    """A camera of presets.yaml."""
+    entry = CAMERAS[name]
+    height, width = entry["size"]
+    D = np.array(entry.get("distortion", []), np.float64)
+    return Camera(width, height, matrix_of(*entry["intrinsics"]), "plumb_bob" if D.size else "none", D)
+
+
+def matrix_of(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+    """(3, 3) intrinsics."""
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+
+
+def need(path: Path, what: str) -> Path:
+    """A path that has to exist; DataError that says what it is of the layout."""
+    if not path.exists():
+        raise DataError(f"'{path}' is missing ({what}) – give the folder as its authors publish it")
+    return path
+
+
+def numbers(path: Path, words: list[str], count: int) -> np.ndarray:
+    """`count` numbers out of a text file's words, (count,) float64; DataError that names the file."""
+    try:
+        values = np.array(words, np.float64)
+    except ValueError as error:
+        raise DataError(f"'{path}' holds something other than numbers ({error}) – get it again") from None
+    if values.size != count or not np.isfinite(values).all():
+        raise DataError(f"'{path}' has {values.size} numbers where {count} finite ones are expected – get it again")
+    return values

@@ -1,0 +1,88 @@
+"""TUM RGB-D: SRC/<sequence>/ with rgb.txt, depth.txt, groundtruth.txt; or one such sequence. Depth is registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scdepth_core.data.importers.source import (
+    SourceFrame,
+    SourceScene,
+    depth_image,
+    known_camera,
+    matrix_of,
+    need,
+    numbers,
+)
+from scdepth_core.errors import DataError
+from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.trajectory import read_tum
+from scdepth_core.presets import CAMERAS, PRESETS
+
+TOLERANCE = 0.02  # seconds between an image and what belongs to it
+
+
+def tum_scenes(root: Path, intrinsics: tuple[float, float, float, float] | None = None) -> list[SourceScene]:
+    """Every sequence of a folder, or the one that it is.
+
+    Args:
+        intrinsics: fx, fy, cx, cy of undistorted 640x480 images, for sequences that do not name their camera.
+
+    Raises:
+        DataError: there is none, or its camera is not known.
+    """
+    folders = [root] if (root / "rgb.txt").exists() else sorted(path.parent for path in root.glob("*/rgb.txt"))
+    if not folders:
+        raise DataError(f"'{root}' has no rgb.txt, nor has a folder in it – give TUM sequences as they are unpacked")
+    return [_sequence(folder, intrinsics) for folder in folders]
+
+
+def _sequence(folder: Path, intrinsics: tuple[float, float, float, float] | None) -> SourceScene:
+    name = folder.resolve().name
+    images = _listing(folder / "rgb.txt")
+    stamps = np.array([stamp for stamp, _ in images])
+    depths = (
+        _nearest(stamps, _listing(folder / "depth.txt")) if (folder / "depth.txt").exists() else [None] * len(images)
+    )
+    poses: list = [None] * len(images)
+    if (folder / "groundtruth.txt").exists():
+        truth = read_tum(folder / "groundtruth.txt")
+        poses = _nearest(stamps, list(zip(map(float, truth.stamps), truth.poses)))
+    factor = PRESETS["tum"].depth_factor
+    frames = [
+        SourceFrame(path, round(stamp * 1e6) * 1000, None if depth is None else depth_image(depth, factor), pose)
+        for (stamp, path), depth, pose in zip(images, depths, poses)
+    ]
+    return SourceScene(name, _camera(name, intrinsics), frames)
+
+
+def _camera(name: str, intrinsics: tuple[float, float, float, float] | None) -> Camera:
+    if intrinsics is not None:
+        return Camera(640, 480, matrix_of(*intrinsics))
+    known = [camera for camera in CAMERAS if camera.startswith("freiburg") and camera in name]
+    if not known:
+        raise DataError(f"sequence '{name}' does not name its camera (freiburg1 to 3) – say --intrinsics FX FY CX CY")
+    return known_camera(known[0])
+
+
+def _listing(path: Path) -> list[tuple[float, Path]]:
+    """Time in seconds and file of each line of rgb.txt or depth.txt, in time order."""
+    lines = [line.split() for line in need(path, "list of files").read_text().splitlines() if line.strip()]
+    entries = [words for words in lines if not words[0].startswith("#")]
+    if not entries or any(len(words) != 2 for words in entries):
+        raise DataError(f"'{path}' is no list of 'time file' lines – get it again")
+    times = numbers(path, [words[0] for words in entries], len(entries))
+    return sorted(zip(times.tolist(), (path.parent / words[1] for words in entries)), key=lambda entry: entry[0])
+
+
+def _nearest(stamps: np.ndarray, entries: list[tuple[float, object]]) -> list:
+    """The entry nearest in time to each stamp, None beyond the tolerance."""
+    times = np.array([time for time, _ in entries])
+    order = np.argsort(times)
+    after = np.searchsorted(times[order], stamps).clip(1, max(len(times) - 1, 1))
+    best = []
+    for stamp, index in zip(stamps, after):
+        near = min(order[[index - 1, min(index, len(times) - 1)]], key=lambda i: abs(times[i] - stamp))
+        best.append(entries[near][1] if abs(times[near] - stamp) <= TOLERANCE else None)
+    return best

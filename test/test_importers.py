@@ -1,0 +1,325 @@
+"""Importers: miniature copies of each published layout, with intrinsics, depth and poses worked out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from scdepth_core import cli
+from scdepth_core.data import SceneFolder
+from scdepth_core.data.doctor import examine
+from scdepth_core.data.importers.kitti import nearest_depth
+from scdepth_core.data.importers.tum import _nearest
+from scdepth_core.data.scene_folder import read_depth, read_image
+from scdepth_core.geometry.camera import Camera, scale_intrinsics
+from scdepth_core.geometry.trajectory import read_tum
+from scdepth_core.presets import CAMERAS
+
+WIDE, HIGH = 124, 38  # a tenth of KITTI
+FRAMES = 4
+
+
+def picture(path, width, height, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    assert cv2.imwrite(str(path), cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def depth_png(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels.astype(np.uint16))
+
+
+def words(values):
+    return " ".join(f"{value:.12e}" for value in np.ravel(values))
+
+
+P2 = np.array([[72.0, 0, 61, 72.0 * 0.06], [0, 72, 17, 0], [0, 0, 1, 0]])  # the colour camera, 6 cm to the left
+LASER = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # x ahead, y left, z up -> optical frame
+
+
+@pytest.fixture
+def kitti_raw(tmp_path):
+    """One date with two drives of 4 frames; the car goes north by a metre a frame."""
+    date = tmp_path / "raw" / "2011_09_26"
+    for drive in ("0001", "0002"):
+        folder = date / f"2011_09_26_drive_{drive}_sync"
+        (folder / "oxts" / "data").mkdir(parents=True)
+        (folder / "velodyne_points" / "data").mkdir(parents=True)
+        for i in range(FRAMES):
+            picture(folder / "image_02" / "data" / f"{i:010d}.png", WIDE, HIGH, i)
+            north = 49.0 + np.degrees(i / 6378137.0)
+            (folder / "oxts" / "data" / f"{i:010d}.txt").write_text(f"{north:.12f} 8.4 112.0 0 0 {np.pi / 2} 1 2 3\n")
+            scan = np.array([[10, 0, 0, 0.5], [20, 0, 0, 0.5], [10, -2, 0, 0.1], [-5, 0, 0, 0.1]], np.float32)
+            scan.tofile(folder / "velodyne_points" / "data" / f"{i:010d}.bin")
+        stamps = "".join(f"2011-09-26 13:02:2{i}.964389445\n" for i in range(FRAMES))
+        (folder / "image_02" / "timestamps.txt").write_text(stamps)
+    (date / "calib_cam_to_cam.txt").write_text(
+        f"calib_time: 09-Jan-2012 13:57:47\nS_rect_02: {WIDE}.0 {HIGH}.0\nR_rect_00: {words(np.eye(3))}\n"
+        f"P_rect_02: {words(P2)}\n"
+    )
+    (date / "calib_velo_to_cam.txt").write_text(f"calib_time: x\nR: {words(LASER)}\nT: 0 0 0\n")
+    (date / "calib_imu_to_velo.txt").write_text(f"calib_time: x\nR: {words(np.eye(3))}\nT: 0 0 0\n")
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def kitti_odometry(tmp_path):
+    """Sequences 00, with poses and scans, and 11, without; the camera goes ahead by 2 m a frame."""
+    root = tmp_path / "odometry"
+    for name in ("00", "11"):
+        folder = root / "sequences" / name
+        for i in range(FRAMES):
+            picture(folder / "image_2" / f"{i:06d}.png", WIDE, HIGH, i)
+        (folder / "times.txt").write_text("".join(f"{0.1 * i:e}\n" for i in range(FRAMES)))
+        text = f"P0: {words(np.eye(3, 4))}\nP2: {words(P2)}\nTr: {words(np.hstack([LASER, np.zeros((3, 1))]))}\n"
+        (folder / "calib.txt").write_text(text)
+    (root / "sequences" / "00" / "velodyne").mkdir()
+    np.array([[10, 0, 0, 1]], np.float32).tofile(root / "sequences" / "00" / "velodyne" / "000000.bin")
+    (root / "poses").mkdir()
+    rows = [np.hstack([np.eye(3), [[0], [0], [2 * i]]]) for i in range(FRAMES)]
+    (root / "poses" / "00.txt").write_text("".join(words(row) + "\n" for row in rows))
+    return root
+
+
+@pytest.fixture
+def tum(tmp_path):
+    """freiburg3: no distortion; depth of half the frames, poses of all."""
+    folder = tmp_path / "tum" / "rgbd_dataset_freiburg3_walk"
+    colors, depths, truth = ["# color images\n"], ["# depth maps\n"], ["# ground truth\n"]
+    for i in range(FRAMES):
+        stamp = 1341846313.5 + i / 10
+        picture(folder / "rgb" / f"{stamp:.6f}.png", 640, 480, i)
+        colors.append(f"{stamp:.6f} rgb/{stamp:.6f}.png\n")
+        truth.append(f"{stamp + 0.004:.4f} {i} 0.5 -1 0 0 0 1\n")
+        if i % 2 == 0:
+            depth_png(folder / "depth" / f"{stamp + 0.01:.6f}.png", np.full((480, 640), 5000 * (i + 1)))
+            depths.append(f"{stamp + 0.01:.6f} depth/{stamp + 0.01:.6f}.png\n")
+    for name, lines in (("rgb.txt", colors), ("depth.txt", depths), ("groundtruth.txt", truth)):
+        (folder / name).write_text("".join(lines))
+    return tmp_path / "tum"
+
+
+@pytest.fixture
+def seven_scenes(tmp_path):
+    """A scene of two sequences, the second for testing."""
+    scene = tmp_path / "scenes" / "redkitchen"
+    for sequence in ("seq-01", "seq-02"):
+        for i in range(FRAMES):
+            stem = scene / sequence / f"frame-{i:06d}"
+            picture(stem.with_name(stem.name + ".color.png"), 640, 480, i)
+            depth = np.full((480, 640), 1500)
+            depth[:, :320] = 65535
+            depth_png(stem.with_name(stem.name + ".depth.png"), depth)
+            pose = np.eye(4)
+            pose[:3, 3] = i, 2, 3
+            stem.with_name(stem.name + ".pose.txt").write_text(words(pose))
+    (scene / "TrainSplit.txt").write_text("sequence1\n")
+    (scene / "TestSplit.txt").write_text("sequence2\n")
+    return tmp_path / "scenes"
+
+
+@pytest.fixture
+def imported(tmp_path, capsys):
+    def run(layout, source, *options):
+        assert cli.main(["import", layout, str(source), str(tmp_path / "out"), "--json", *options]) == 0
+        run.summary = json.loads(capsys.readouterr().out)
+        return SceneFolder(tmp_path / "out")
+
+    return run
+
+
+def poses_of(scene):
+    return read_tum(scene.images[0].parent / "poses.txt").poses
+
+
+def test_kitti_raw(kitti_raw, imported):
+    folder = imported("kitti-raw", kitti_raw, "--size", f"{WIDE}x{HIGH}", "--image-format", "png")
+    (train,), (val,) = folder.training, folder.validation
+    assert (train.name, val.name) == ("2011_09_26_drive_0001_sync", "2011_09_26_drive_0002_sync")
+    assert np.allclose(train.K, P2[:, :3], rtol=1e-6)
+    assert (
+        read_image(train.images[2])
+        == read_image(kitti_raw / "2011_09_26" / train.name / "image_02/data/0000000002.png")
+    ).all()
+    stamps = (train.images[0].parent / "timestamps.txt").read_text().split()
+    assert stamps[0] == "1317042140.964389445" and stamps[1] == "1317042141.964389445"
+    assert folder.preset.protocol == "kitti" and folder.depth_factor == 256
+
+
+def test_kitti_scans_become_depth(kitti_raw, imported):
+    """A point 10 m ahead of the laser is at x = 0.06, z = 10; 2 m to its right at x = 2.06; the nearer one counts."""
+    folder = imported("kitti-raw", kitti_raw, "--size", f"{WIDE}x{HIGH}")
+    depth = read_depth(folder.training[0].depths[0], folder.depth_factor)
+    assert sorted(zip(*np.nonzero(depth))) == [(17, 61), (17, 76)]  # 61 + 72 * 0.06 / 10, 61 + 72 * 2.06 / 10
+    assert depth[17, 61] == 10 and depth[17, 76] == 10
+
+
+def test_kitti_raw_poses(kitti_raw, imported):
+    """Driving north at yaw 90 degrees: the optical axis points north, and each frame is a metre further."""
+    poses = poses_of(imported("kitti-raw", kitti_raw).training[0])
+    assert np.allclose(poses[:, :3, 2], [0, 1, 0], atol=1e-6)
+    assert np.allclose(np.diff(poses[:, :3, 3], axis=0), [0, 1, 0], atol=1e-3)
+    assert np.allclose(poses[0, :3, 3], [-0.06, 0, 0], atol=1e-6)  # the colour camera is 6 cm left, which is west
+
+
+def test_scaling_moves_intrinsics_and_depth(kitti_raw, imported):
+    folder = imported("kitti-raw", kitti_raw)  # the preset's size
+    scene = folder.training[0]
+    assert read_image(scene.images[0]).shape == (256, 832, 3)
+    assert np.allclose(scene.K, scale_intrinsics(P2[:, :3], 832 / WIDE, 256 / HIGH), rtol=1e-6)
+    row, column = (int(v[0]) for v in np.nonzero(read_depth(scene.depths[0], 256) == 10))
+    u, v, _ = scene.K @ [0.006, 0, 1]
+    assert (row, column) == (round(v), round(u))
+
+
+def test_kitti_odometry(kitti_odometry, imported):
+    folder = imported("kitti-odometry", kitti_odometry, "--size", f"{WIDE}x{HIGH}", "--validation", "11")
+    (train,), (val,) = folder.training, folder.validation
+    assert (train.name, val.name) == ("00", "11")
+    poses = poses_of(train)
+    assert np.allclose(poses[:, :3, 3], [[-0.06, 0, 2 * i] for i in range(FRAMES)], atol=1e-6)
+    assert not (val.images[0].parent / "poses.txt").exists()
+    assert [depth is not None for depth in train.depths] == [True, False, False, False]
+    assert read_depth(train.depths[0], 256)[17, 61] == 10
+    assert [scene["poses"] for scene in imported.summary["scenes"]] == [FRAMES, 0]
+
+
+def test_tum(tum, imported):
+    folder = imported("tum", tum, "--size", "320x240")
+    fx, fy, cx, cy = CAMERAS["freiburg3"]["intrinsics"]
+    scene = folder.training[0]
+    assert np.allclose(scene.K, [[fx / 2, 0, cx / 2 - 0.25], [0, fy / 2, cy / 2 - 0.25], [0, 0, 1]], rtol=1e-6)
+    assert [depth is not None for depth in scene.depths] == [True, False, True]  # the last frame is for validation
+    assert (read_depth(scene.depths[2], folder.depth_factor) == 3).all()
+    assert np.allclose(poses_of(scene)[:, :3, 3], [[i, 0.5, -1] for i in range(3)])
+    assert folder.depth_factor == 5000 and folder.validation[0].name.endswith("_tail")
+    assert imported.summary["scenes"][1]["kept"] == 1
+
+
+def test_tum_takes_distortion_out(tum, imported):
+    source = tum / "rgbd_dataset_freiburg3_walk"
+    source.rename(tum / "rgbd_dataset_freiburg1_walk")
+    scene = imported("tum", tum, "--size", "640x480", "--image-format", "png").training[0]
+    camera = CAMERAS["freiburg1"]
+    recorded = read_image(next((tum / "rgbd_dataset_freiburg1_walk" / "rgb").glob("*313.5*")))
+    K, D = scene.K.astype(float), np.array(camera["distortion"])
+    expected = cv2.undistort(recorded, K, D)
+    assert np.abs(read_image(scene.images[0]).astype(int) - expected).mean() < 2
+    assert np.allclose(K[0, 0], camera["intrinsics"][0], rtol=1e-6)
+
+
+def test_tum_with_a_camera_that_it_does_not_name(tum, tmp_path, imported, capsys):
+    source = (tum / "rgbd_dataset_freiburg3_walk").rename(tum / "mine")
+    assert cli.main(["import", "tum", str(source), str(tmp_path / "out")]) == 1
+    assert "say --intrinsics FX FY CX CY" in capsys.readouterr().err
+    scene = imported("tum", source, "--intrinsics", "500", "510", "320", "240", "--size", "640x480").training[0]
+    assert (scene.name, scene.K[0, 0], scene.K[1, 1]) == ("mine", 500, 510)
+
+
+def test_nearest_in_time():
+    entries = [(1.0, "a"), (2.0, "b"), (2.03, "c")]
+    assert _nearest(np.array([0.99, 1.5, 2.012, 2.02, 2.06]), entries) == ["a", None, "b", "c", None]
+    assert _nearest(np.array([1.0, 5.0]), entries[:1]) == ["a", None]
+
+
+def test_seven_scenes(seven_scenes, imported):
+    folder = imported("7scenes", seven_scenes)
+    (train,), (val,) = folder.training, folder.validation
+    assert (train.name, val.name) == ("redkitchen_seq-01", "redkitchen_seq-02")
+    assert np.allclose(train.K, scale_intrinsics(np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]]), 0.5, 256 / 480))
+    depth = read_depth(train.depths[1], folder.depth_factor)
+    assert (depth[:, :160] == 0).all() and np.allclose(depth[:, 160:], 1.5)  # 65535 is no reading
+    assert np.allclose(poses_of(train)[:, :3, 3], [[i, 2, 3] for i in range(FRAMES)])
+    assert folder.preset.protocol == "7scenes"
+
+
+def test_frames_that_do_not_move_may_be_left_out(seven_scenes, imported):
+    first = seven_scenes / "redkitchen" / "seq-01" / "frame-000000.color.png"
+    for i in (1, 2):
+        first.with_name(f"frame-{i:06d}.color.png").write_bytes(first.read_bytes())
+    for i in range(4, 7):
+        picture(first.with_name(f"frame-{i:06d}.color.png"), 640, 480, i)
+    imported("7scenes", seven_scenes, "--min-motion", "2")
+    scenes = {scene["name"]: scene for scene in imported.summary["scenes"]}
+    assert scenes["redkitchen_seq-01"]["dropped"] == {"static": 2}
+    assert scenes["redkitchen_seq-01"]["kept"] == 5
+
+
+def test_only_some_scenes(kitti_raw, imported):
+    folder = imported("kitti-raw", kitti_raw, "--scene", "2011_09_26_drive_0002_sync")
+    assert [scene.name for scene in folder.training] == ["2011_09_26_drive_0002_sync"]
+
+
+def test_the_doctor_has_no_complaint_about_files(seven_scenes, imported):
+    kinds = {finding.kind for finding in examine(imported("7scenes", seven_scenes)).findings}
+    assert kinds <= {"cut", "no motion", "static", "blurred"}  # the pictures are noise
+
+
+def test_dataset_yaml_says_where_it_is_from(tum, imported):
+    entries = yaml.safe_load((imported("tum", tum).root / "dataset.yaml").read_text())
+    assert entries["preset"] == "tum" and entries["source"] == "scdepth import tum"
+
+
+def test_points_behind_and_beside_the_camera_are_left_out():
+    camera = Camera(10, 10, np.array([[5.0, 0, 5], [0, 5, 5], [0, 0, 1]]))
+    depth = nearest_depth(np.array([[0, 0, -2.0], [0, 0, 0.05], [9, 0, 1], [0, 0, 4], [0, 0, 3]]), camera)
+    assert (np.count_nonzero(depth), depth[5, 5]) == (1, 3)
+
+
+def remove(path):
+    return lambda root: next(root.glob(path)).unlink()
+
+
+def write(path, text):
+    return lambda root: next(root.glob(path)).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("layout", "spoil", "sentence"),
+    [
+        ("kitti-raw", remove("*/calib_cam_to_cam.txt"), "calib_cam_to_cam.txt' is missing (KITTI's calibration)"),
+        ("kitti-raw", remove("*/*_0001_sync/oxts/data/*2.txt"), "is missing (GPS and inertial measurement)"),
+        ("kitti-raw", write("*/calib_velo*", "R: 1 2\nT: 0 0 0\n"), "has 2 numbers where 9"),
+        ("kitti-raw", write("*/calib_velo*", "R: 1 2\n"), "has no entry 'T'"),
+        ("kitti-raw", write("*/*/image_02/timestamps.txt", "once\n" * 4), "the line 'once'"),
+        ("kitti-raw", lambda r: picture(next(r.glob("*/*/image_02/data/*1.png")), 20, 10), "is calibrated for 124x38"),
+        ("tum", remove("*/rgb.txt"), "has no rgb.txt"),
+        ("tum", write("*/rgb.txt", "1 2 3\n"), "is no list of 'time file' lines"),
+        ("7scenes", write("*/*/*.pose.txt", "1 2"), "has 2 numbers where 16"),
+    ],
+)
+def test_what_is_not_as_published(request, layout, spoil, sentence, tmp_path, capsys):
+    root = request.getfixturevalue({"kitti-raw": "kitti_raw", "7scenes": "seven_scenes"}.get(layout, layout))
+    spoil(root)
+    status = cli.main(["import", layout, str(root), str(tmp_path / "out")])
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert status == 1 and error.startswith("scdepth: ") and sentence in error
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--scene", "nothing"), "scene 'nothing' is not in"),
+        (("--validation", "nothing"), "validation scene 'nothing' is not there"),
+        (("--intrinsics", "1", "2", "3", "4"), "--intrinsics are for tum"),
+    ],
+)
+def test_wrong_options(seven_scenes, tmp_path, capsys, options, sentence):
+    assert cli.main(["import", "7scenes", str(seven_scenes), str(tmp_path / "out"), *options]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("layout", ["kitti-raw", "kitti-odometry", "tum", "7scenes"])
+def test_an_empty_folder(layout, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["import", layout, str(tmp_path / "empty"), str(tmp_path / "out")]) == 1
+    assert f"'{tmp_path / 'empty'}" in capsys.readouterr().err
+    assert cli.main(["import", layout, str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 1
+    assert "is not a folder" in capsys.readouterr().err
