@@ -9,7 +9,6 @@ import sys
 from scdepth_core.arguments import image_size
 from scdepth_core.data.frame_selection import SelectionSettings
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS
-from scdepth_core.image_size import image_size
 from scdepth_ros.extraction import ExtractionSettings, extract
 from scdepth_ros.extraction.settings import FITS, ODOMETRY_FRAMES
 

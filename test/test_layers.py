@@ -12,7 +12,6 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.errors": 1,
     "scdepth_core.arguments": 1,
     "scdepth_core.presets": 1,
-    "scdepth_core.image_size": 1,
     "scdepth_core.metrics": 1,
     "scdepth_core.evaluation": 1,
     "scdepth_core.visualization": 1,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from scdepth_core.arguments import image_size
 from scdepth_core.data.frame_selection import SelectionSettings
 from scdepth_core.data.importers import (
     SourceScene,
@@ -20,7 +21,6 @@ from scdepth_core.data.importers import (
 )
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter
 from scdepth_core.errors import ConfigError, DataError
-from scdepth_core.image_size import image_size
 from scdepth_core.presets import PRESETS
 
 LAYOUTS = {

@@ -20,7 +20,6 @@ from scdepth_core.arguments import image_size
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter, depth_to_units
 from scdepth_core.data.synthetic import KINDS, STYLES, Mount, Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.errors import ConfigError, DataError
-from scdepth_core.image_size import image_size
 
 TEST_FRAMES_PER_SCENE = 10
 TEST_SPACING = 10  # frames of a path between two test images

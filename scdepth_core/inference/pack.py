@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from scdepth_core.arguments import image_size
 from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import ConfigError
-from scdepth_core.image_size import image_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
