@@ -30,6 +30,10 @@ ROS = [
 ]
 # Independent readers of what we write, for test/test_consumers.py.
 CONSUMERS = ["open3d>=0.19,<0.21"]
+# Depth networks of others, which `scdepth pseudo-depth` runs for V3.
+PSEUDO_DEPTH = ["onnxruntime>=1.20,<2", "transformers>=4.45", "pillow>=10"]
+# A GPL program, run beside this package for plots of trajectories and in one test, never imported.
+TRAJECTORIES = ["evo>=1.31"]
 TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
 
 setup(
@@ -43,7 +47,13 @@ setup(
     package_data={"scdepth_core": ["weights/*.safetensors", "presets.yaml"]},
     python_requires=">=3.10",
     install_requires=CORE,
-    extras_require={"ros": ROS, "consumers": CONSUMERS, "test": TEST},
+    extras_require={
+        "ros": ROS,
+        "consumers": CONSUMERS,
+        "pseudo-depth": PSEUDO_DEPTH,
+        "trajectories": TRAJECTORIES,
+        "test": TEST,
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

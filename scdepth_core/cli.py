@@ -17,6 +17,7 @@ COMMANDS = {
     ),
     "import": ("scdepth_core.data.import_layout", "KITTI, TUM RGB-D and 7-Scenes as published, as a data set"),
     "check": ("scdepth_core.data.check", "what is wrong with a data set, and how to cure it; V1 or V2"),
+    "pseudo-depth": ("scdepth_core.inference.make_pseudo_depth", "depth of every frame by another network, for V3"),
     "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
     "odometry": ("scdepth_core.inference.odometry", "camera motion chained over scenes, as TUM and KITTI trajectories"),

@@ -1,0 +1,116 @@
+"""Depth networks of others, by name or file, for pseudo depth: an ONNX file, or a pipeline of `transformers`.
+
+Both libraries are optional; what is missing is said in a sentence with the way out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from scdepth_core.errors import BackendError, ConfigError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+INSTALL = "pip install 'scdepth_ros[pseudo-depth]'"
+
+
+class DepthModel(Protocol):
+    """Whatever makes a map of numbers (h, w) float32 of an image (H, W, 3) uint8 RGB."""
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray: ...
+
+
+def load_model(name: str, size: tuple[int, int] | None = None, device: str = "cpu") -> DepthModel:
+    """The model of an ONNX file, or the `transformers` depth-estimation pipeline of a name or folder.
+
+    Args:
+        size: (width, height) of the input of an ONNX file that takes any.
+
+    Raises:
+        BackendError: a library or the model is missing. ConfigError: the file is no depth network, or needs a size.
+    """
+    if name.lower().endswith(".onnx"):
+        return OnnxModel(Path(name), size)
+    if size is not None:
+        raise ConfigError("--input-size is for ONNX files, a pipeline of transformers knows its own")
+    return PipelineModel(name, device)
+
+
+class OnnxModel:
+    """An ONNX file that takes RGB (1, 3, H, W), normalised as ImageNet networks are, and gives one map.
+
+    Raises:
+        BackendError: onnxruntime is not installed. ConfigError: the file is not such a network.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int] | None = None):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise BackendError(f"'{path}' needs onnxruntime, which is not installed – {INSTALL}") from None
+        if not path.is_file():
+            raise BackendError(f"model '{path}' does not exist – give an .onnx file, or the name of a model")
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has an exception of its own for each way in which a file is broken
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"'{path}' cannot be read as an ONNX network ({reason}) – export it again") from error
+        taken = self._session.get_inputs()
+        shape = taken[0].shape
+        if len(taken) != 1 or len(shape) != 4 or shape[1] != 3 or taken[0].type != "tensor(float)":
+            found = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in taken)
+            raise ConfigError(f"'{path}' takes {found}, expected one float image (1, 3, H, W) – export it so")
+        self._input = taken[0].name
+        fixed = (shape[3], shape[2]) if all(isinstance(side, int) for side in shape[2:]) else None
+        if fixed is None and size is None:
+            raise ConfigError(f"'{path}' takes images of any size – say which with --input-size WxH")
+        if fixed is not None and size is not None and size != fixed:
+            raise ConfigError(f"--input-size is {size[0]}x{size[1]}, but '{path}' takes {fixed[0]}x{fixed[1]} only")
+        self.size = fixed or size
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        resized = cv2.resize(rgb, self.size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        image = ((resized - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)).transpose(2, 0, 1)[None]
+        output = self._session.run(None, {self._input: np.ascontiguousarray(image)})[0]
+        return _one_map(output)
+
+
+class PipelineModel:
+    """A depth-estimation pipeline of `transformers`: a name on the hub, or a local folder.
+
+    Raises:
+        BackendError: transformers is not installed, or the model is neither here nor to be had.
+    """
+
+    def __init__(self, name: str, device: str = "cpu"):
+        try:
+            from PIL import Image
+            from transformers import pipeline
+        except ImportError as error:
+            raise BackendError(
+                f"model '{name}' needs transformers ({error}) – {INSTALL}, or give an .onnx file"
+            ) from None
+        self._to_picture = Image.fromarray
+        try:
+            self._pipeline = pipeline(task="depth-estimation", model=name, device=device)
+        except (OSError, ValueError) as error:  # what transformers raises without a connection, and for other networks
+            reason = " ".join(str(error).split())[:200]
+            raise BackendError(
+                f"model '{name}' is not on this machine and cannot be fetched, or does not estimate depth ({reason}) – "
+                "download it where there is a connection and give its folder, or give an .onnx file"
+            ) from error
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        made = self._pipeline(self._to_picture(rgb))["predicted_depth"]
+        return _one_map(torch.as_tensor(made).float().cpu().numpy())
+
+
+def _one_map(output: np.ndarray) -> np.ndarray:
+    """(h, w) float32 of a network's output with leading sides of 1."""
+    if output.ndim < 2 or any(side != 1 for side in output.shape[:-2]):
+        raise ConfigError(f"the model gives {output.shape}, expected one map (1, H, W) or (1, 1, H, W)")
+    return output.reshape(output.shape[-2:]).astype(np.float32)

@@ -1,0 +1,85 @@
+"""`scdepth pseudo-depth`: depth of every frame by another network, which V3 learns order and shape from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from scdepth_core.arguments import image_size
+from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
+from scdepth_core.errors import DataError
+from scdepth_core.inference.foreign_models import DepthModel, load_model
+from scdepth_core.inference.predict import save_png
+
+FULL = np.iinfo(np.uint16).max
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes OUT/SCENE/STEM.png for every frame: 16 bits, each image scaled to its own largest value, 0 for none. "
+        "Scale says nothing in them, order and shape do. Tell training whether the model gives depth or inverse depth, "
+        "as MiDaS and Depth Anything do. Frames that have a file already are left alone: an interrupted run goes on."
+    )
+    parser.add_argument("data", type=Path, help="data set in the scene-folder format")
+    parser.add_argument("out", type=Path, help="folder to fill; it may exist")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME_OR_FILE",
+        help="an .onnx file (RGB in, normalised as for ImageNet), or a depth-estimation model of transformers, by name "
+        "or folder; extra 'pseudo-depth'",
+    )
+    parser.add_argument("--input-size", type=image_size, metavar="WxH", help="of an ONNX file that takes any size")
+    parser.add_argument("--split", choices=("train", "val", "all"), default="all", help="which scenes (default: all)")
+    parser.add_argument("--device", default="cpu", help="of a transformers model: cpu or cuda:N (default: cpu)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fill the folder; each file appears under its name only when it is complete."""
+    scenes = _scenes(SceneFolder(args.data), args.split)
+    jobs = [(path, args.out / scene.name / f"{path.stem}.png") for scene in scenes for path in scene.images]
+    missing = [(image, target) for image, target in jobs if not target.exists()]
+    model = load_model(args.model, args.input_size, args.device)
+    for image, target in tqdm(missing, unit="image", desc="pseudo depth", disable=None):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_png(target, to_units(pseudo_depth(model, image)))
+    summary = {"out": str(args.out), "written": len(missing), "kept": len(jobs) - len(missing)}
+    if args.json:
+        print(json.dumps(summary))
+    else:
+        kept = f", {summary['kept']} were there" if summary["kept"] else ""
+        print(f"{summary['written']} maps of {len(scenes)} scenes in '{args.out}'{kept}")
+    return 0
+
+
+def _scenes(folder: SceneFolder, split: str) -> list[Scene]:
+    if split != "all":
+        return folder.training if split == "train" else folder.validation
+    return list({scene.name: scene for scene in (*folder.training, *folder.validation)}.values())
+
+
+def pseudo_depth(model: DepthModel, image: Path) -> np.ndarray:
+    """The model's map of an image file, (H, W) float32 at the image's size.
+
+    Raises:
+        DataError: it has NaN in it, or no value above 0.
+    """
+    rgb = read_image(image)
+    made = model(rgb)
+    if not np.isfinite(made).all() or made.max() <= 0:
+        raise DataError(f"the model gives no finite value above 0 for '{image}' – is it a depth network?")
+    if made.shape != rgb.shape[:2]:
+        made = cv2.resize(made, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return made
+
+
+def to_units(made: np.ndarray) -> np.ndarray:
+    """A map as uint16, its largest value at 65535; values of 0 and below become 0, no value, and others at least 1."""
+    units = np.rint(made * (FULL / made.max()))
+    return np.where(made > 0, units.clip(1, FULL), 0).astype(np.uint16)

@@ -1,0 +1,154 @@
+"""Pseudo depth: an ONNX file built here, files by stem, runs that go on, and what is missing in one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+
+import cv2
+import numpy as np
+import pytest
+
+from scdepth_core import cli
+from scdepth_core.data import SceneFolder
+from scdepth_core.data.scene_folder import read_depth, read_image
+from scdepth_core.errors import BackendError, ConfigError
+from scdepth_core.inference.foreign_models import IMAGENET_MEAN, IMAGENET_STD, OnnxModel, PipelineModel, load_model
+from scdepth_core.inference.make_pseudo_depth import to_units
+
+
+@pytest.fixture
+def onnx_file(tmp_path):
+    """A network that says how red a pixel is: a 1x1 convolution that takes ImageNet's normalisation back."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+    def build(height=32, width=48, channels=3, name="red.onnx", outputs=1):
+        make, kind = onnx.helper, onnx.TensorProto.FLOAT
+        weight = np.zeros((outputs, channels, 1, 1), np.float32)
+        weight[:, 0] = IMAGENET_STD[0]
+        bias = np.full(outputs, IMAGENET_MEAN[0], np.float32)
+        graph = make.make_graph(
+            [make.make_node("Conv", ["image", "weight", "bias"], ["depth"])],
+            "red",
+            [make.make_tensor_value_info("image", kind, [1, channels, height, width])],
+            [make.make_tensor_value_info("depth", kind, [1, outputs, height, width])],
+            [onnx.numpy_helper.from_array(weight, "weight"), onnx.numpy_helper.from_array(bias, "bias")],
+        )
+        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+        onnx.save(model, str(tmp_path / name))
+        return tmp_path / name
+
+    return build
+
+
+def test_the_model_sees_the_picture_as_imagenet_networks_do(onnx_file):
+    picture = np.random.default_rng(0).integers(1, 256, (32, 48, 3), np.uint8)
+    assert np.allclose(OnnxModel(onnx_file())(picture), picture[..., 0] / 255, atol=1e-5)
+    with pytest.raises(ConfigError, match="'.*' takes images of any size – say which with --input-size WxH"):
+        OnnxModel(onnx_file("h", "w"))
+    assert OnnxModel(onnx_file("h", "w"), (64, 32))(picture).shape == (32, 64)
+
+
+def test_a_folder_is_filled_by_stem(onnx_file, tiny_data, tmp_path, capsys):
+    out = tmp_path / "pseudo"
+    assert cli.main(["pseudo-depth", str(tiny_data), str(out), "--model", str(onnx_file()), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"out": str(out), "written": 24, "kept": 0}
+    folder = SceneFolder(tiny_data)
+    for scene in (*folder.training, *folder.validation):
+        assert sorted(path.name for path in (out / scene.name).iterdir()) == [path.name for path in scene.images]
+    image = folder.validation[0].images[3]
+    red = cv2.resize(cv2.resize(read_image(image), (48, 32), interpolation=cv2.INTER_AREA)[..., 0] / 255, (80, 64))
+    made = read_depth(out / "val_0000" / f"{image.stem}.png", 1.0)
+    assert made.max() == 65535 and np.allclose(made / 65535, red / red.max(), atol=0.01)
+
+
+def test_an_interrupted_run_goes_on(onnx_file, tiny_data, tmp_path, capsys):
+    out = tmp_path / "pseudo"
+    options = ["pseudo-depth", str(tiny_data), str(out), "--model", str(onnx_file()), "--split", "val"]
+    assert cli.main(options) == 0
+    kept, lost = (out / "val_0000" / f"{index:06d}.png" for index in (1, 2))
+    kept.write_bytes(b"mine")
+    lost.unlink()
+    assert cli.main([*options, "--json"]) == 0
+    assert kept.read_bytes() == b"mine" and lost.exists()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["written"] == 1
+
+
+def test_sixteen_bits_keep_order_and_no_value():
+    made = np.array([[-1.0, 0.0, 1e-9, 0.5, 2.0]], np.float32)
+    assert to_units(made).tolist() == [[0, 0, 1, 16384, 65535]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "words"),
+    [
+        ({"channels": 1}, None, r"expected one float image \(1, 3, H, W\)"),
+        ({}, (64, 64), "--input-size is 64x64, but '.*' takes 48x32 only"),
+    ],
+)
+def test_networks_that_do_not_fit(onnx_file, shape, size, words):
+    with pytest.raises(ConfigError, match=words):
+        load_model(str(onnx_file(**shape)), size)
+
+
+def test_more_than_one_map(onnx_file):
+    with pytest.raises(ConfigError, match=r"the model gives \(1, 2, 32, 48\), expected one map"):
+        OnnxModel(onnx_file(outputs=2))(np.zeros((32, 48, 3), np.uint8))
+
+
+def test_files_that_are_no_network(onnx_file, tmp_path):
+    onnx_file()
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    with pytest.raises(ConfigError, match=r"bad\.onnx' cannot be read as an ONNX network"):
+        load_model(str(tmp_path / "bad.onnx"))
+    with pytest.raises(BackendError, match=r"nowhere\.onnx' does not exist"):
+        load_model(str(tmp_path / "nowhere.onnx"))
+
+
+def test_without_onnxruntime(monkeypatch, tiny_data, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert cli.main(["pseudo-depth", str(tiny_data), str(tmp_path / "out"), "--model", "x.onnx"]) == 1
+    error = capsys.readouterr().err
+    assert "needs onnxruntime, which is not installed – pip install 'scdepth_ros[pseudo-depth]'" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_transformers(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(BackendError, match=r"'some/model' needs transformers .* or give an \.onnx file"):
+        load_model("some/model")
+    with pytest.raises(ConfigError, match="--input-size is for ONNX files"):
+        load_model("some/model", (32, 32))
+
+
+def test_a_name_without_a_connection(monkeypatch):
+    """transformers raises OSError for what is not in its cache; the sentence says what to do."""
+
+    def offline(task, model, device):
+        raise OSError("We couldn't connect to the hub\nto load this file")
+
+    monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=offline))
+    with pytest.raises(BackendError, match="cannot be fetched.*couldn't connect.* give its folder, or give an .onnx"):
+        load_model("some/model")
+
+
+def test_a_pipeline_is_asked_for_its_raw_map(monkeypatch):
+    def pipeline(task, model, device):
+        assert (task, model, device) == ("depth-estimation", "some/model", "cpu")
+        return lambda picture: {"predicted_depth": np.asarray(picture, np.float32)[None, ..., 1], "depth": None}
+
+    monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
+    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    assert (PipelineModel("some/model")(picture) == picture[..., 1]).all()
+
+
+def test_a_model_that_gives_nothing(monkeypatch, tiny_data, tmp_path, capsys):
+    def pipeline(task, model, device):
+        return lambda picture: {"predicted_depth": np.zeros((1, 4, 4))}
+
+    monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
+    assert cli.main(["pseudo-depth", str(tiny_data), str(tmp_path / "out"), "--model", "some/model"]) == 1
+    assert "gives no finite value above 0 for" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.png*"))
