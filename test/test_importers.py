@@ -25,7 +25,7 @@ FRAMES = 4
 
 def picture(path, width, height, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (-(-height // 16), -(-width // 16), 3), np.uint8)
     assert cv2.imwrite(str(path), cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
