@@ -17,6 +17,7 @@ COMMANDS = {
     ),
     "train": ("scdepth_core.training.train", "train depth and motion on a data set"),
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
+    "calibrate": ("scdepth_ros.calibrate", "the metric scale of weights, measured on a recording"),
     "pack": ("scdepth_core.inference.pack", "an inference file out of a checkpoint: float16, with the scale in metres"),
     "export-tum": (
         "scdepth_ros.export_tum",

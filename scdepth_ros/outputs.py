@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Float64
 
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
 from scdepth_ros.messages import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
 
 DEPTH, INFO, CLOUD, COLOR = "depth/image_rect", "depth/camera_info", "points", "depth/colorized"
-_TYPES = {DEPTH: Image, INFO: CameraInfo, CLOUD: PointCloud2, COLOR: Image}
+SCALE = "~/scale"
+_TYPES = {DEPTH: Image, INFO: CameraInfo, CLOUD: PointCloud2, COLOR: Image, SCALE: Float64}
 
 
 class DepthOutputs:
-    """Lifecycle publishers of the four results: made on configure, silent until activated.
+    """Lifecycle publishers of the results: made on configure, silent until activated.
 
     Args:
         node: a rclpy lifecycle node.
@@ -49,6 +51,8 @@ class DepthOutputs:
             self._publishers[CLOUD].publish(encode_cloud(result.cloud, header, data))
         if COLOR in wanted and result.color is not None:
             self._publishers[COLOR].publish(encode_color(result.color, header))
+        if SCALE in wanted and result.metres_per_unit is not None:
+            self._publishers[SCALE].publish(Float64(data=result.metres_per_unit))
 
     def close(self) -> None:
         for publisher in self._publishers.values():

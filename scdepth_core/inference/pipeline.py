@@ -62,6 +62,7 @@ class FrameResult:
         depth: (H, W) float32 metres along z (network units while the scale is unknown), NaN where invalid.
         rgb: (H, W, 3) uint8, the rectified picture.
         camera: of `depth` and `rgb`; None when the frame came without one (then nothing was rectified).
+        metres_per_unit: scale that `depth` was multiplied by; None when it is in network units.
         cloud: (h, w, 8) float32 in the layout of `point_cloud`, or None when not wanted or without a camera.
         color: (H, W, 3) uint8 RGB picture of the depth, or None when not wanted.
         timings: milliseconds by stage: rectify, network, mask, cloud, color; only those that ran.
@@ -70,6 +71,7 @@ class FrameResult:
     depth: np.ndarray
     rgb: np.ndarray
     camera: Camera | None
+    metres_per_unit: float | None = None
     cloud: np.ndarray | None = None
     color: np.ndarray | None = None
     timings: dict[str, float] = field(default_factory=dict)
@@ -100,22 +102,30 @@ class FramePipeline:
 
     Attributes:
         settings: PipelineSettings; assign another one, from any thread, to change them from the next frame on.
+        measured_scale: metres per unit as measured on the way, see scdepth_core.scale; None while it is not. Takes
+            precedence; assign it from any thread.
     """
 
     def __init__(self, estimator, **settings):
         self.estimator = estimator
         self.settings = PipelineSettings(**settings)
+        self.measured_scale: float | None = None
         self._tables: CameraTables | None = None
 
     @property
     def scale(self) -> float:
         """Metres per network unit in use; 1 while nobody knows it."""
-        return self._known_scale(self.settings) or 1.0
+        return self.known_scale or 1.0
 
     @property
     def is_metric(self) -> bool:
-        """False while depth is in network units, because neither the settings nor the weights know the scale."""
-        return self._known_scale(self.settings) is not None
+        """False while depth is in network units, because nobody knows the scale."""
+        return self.known_scale is not None
+
+    @property
+    def known_scale(self) -> float | None:
+        """Metres per unit as measured, else as set, else as the weights say; None while nobody knows it."""
+        return self.measured_scale or self.settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
 
     def tables(self, camera: Camera) -> CameraTables:
         """The tables of this camera, made once for as long as the same object comes in."""
@@ -143,7 +153,7 @@ class FramePipeline:
             SizeMismatchError: when the camera is not of the picture's size.
         """
         check_size(rgb, camera)
-        settings, timings = self.settings, {}
+        settings, scale, timings = self.settings, self.known_scale, {}
         with _timed(timings, "rectify"):
             tables = None if camera is None else self.tables(camera)
             if tables is not None:
@@ -153,7 +163,7 @@ class FramePipeline:
         with _timed(timings, "network"):
             depth = self.estimator.predict(rgb)
         with _timed(timings, "mask"):
-            depth = cv2.multiply(depth, self._known_scale(settings) or 1.0)
+            depth = cv2.multiply(depth, scale or 1.0)
             valid = cv2.inRange(depth, max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST))
             np.copyto(depth, np.float32(np.nan), where=valid == 0)
             if tables is not None and tables.invalid is not None:
@@ -167,10 +177,7 @@ class FramePipeline:
         if want_color:
             with _timed(timings, "color"):
                 color = colorize_depth(depth, settings.color_low, settings.color_high)
-        return FrameResult(depth, rgb, tables and tables.camera, cloud, color, timings)
-
-    def _known_scale(self, settings: PipelineSettings) -> float | None:
-        return settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
+        return FrameResult(depth, rgb, tables and tables.camera, scale, cloud, color, timings)
 
 
 class SizeMismatchError(CameraError):

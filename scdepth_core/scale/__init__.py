@@ -8,15 +8,19 @@ from scdepth_core.scale.camera_height import CameraHeight
 from scdepth_core.scale.filter import ScaleFilter
 from scdepth_core.scale.odometry import OdometryTravel
 from scdepth_core.scale.reference_depth import ReferenceDepth
-from scdepth_core.scale.tracker import ScaleTracker
+from scdepth_core.scale.settings import SOURCES, ScaleSettings
+from scdepth_core.scale.tracker import ScaleState, ScaleTracker
 from scdepth_core.scale.view import Measurement, View
 
 __all__ = [
+    "SOURCES",
     "CameraHeight",
     "Measurement",
     "OdometryTravel",
     "ReferenceDepth",
     "ScaleFilter",
+    "ScaleSettings",
+    "ScaleState",
     "ScaleTracker",
     "View",
 ]
