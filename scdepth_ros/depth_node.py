@@ -22,6 +22,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from scdepth_core.errors import ConfigError, ScDepthError
+from scdepth_ros import qos
 from scdepth_ros.diagnostics import DiagnosticsWriter, NodeReport
 from scdepth_ros.frame_statistics import Statistics, Troubles
 from scdepth_ros.inputs import CameraInputs, Frame
@@ -59,7 +60,9 @@ class DepthNode(LifecycleNode):
         )
         self._statistics = Statistics()
         self._diagnostics = DiagnosticsWriter(self.get_name())
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics_publisher = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=qos.overridable()
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still, diagnostics must not
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
         ScaleServices(self, lambda: self._processor, lambda: self._live.current.weights)
@@ -99,7 +102,8 @@ class DepthNode(LifecycleNode):
         self._statistics.restart()
         self._worker = FrameWorker(self._processor.handle)
         self._processor.open(self)
-        self._inputs = CameraInputs(self, self._live.current.image_transport, self._on_image)
+        settings = self._live.current
+        self._inputs = CameraInputs(self, settings.image_transport, settings.camera_info_sync, self._on_image)
         self.get_logger().info(f"waiting for images on {self._inputs.image_topic}")
         return super().on_activate(state)
 

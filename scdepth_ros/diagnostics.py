@@ -126,6 +126,7 @@ def _depth(report: NodeReport, seen: Snapshot, new: Counter):
         "latency_p95_ms": seen.latency[1],
         "frames_out": seen.counts["frames_out"],
         "frames_replaced": seen.counts["frames_replaced"],
+        "frames_relayed": seen.counts["frames_relayed"],
         "frames_unwanted": seen.counts["frames_unwanted"],
         **{f"{stage}_ms": milliseconds for stage, milliseconds in report.stages},
     }

@@ -11,16 +11,14 @@ import rclpy
 
 from scdepth_core.errors import CameraError, ImageError
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.inference.pipeline import FramePipeline, PipelineSettings, check_size
+from scdepth_core.inference.pipeline import FramePipeline, PipelineSettings, check_size, rectified
 from scdepth_ros.frame_statistics import Statistics, Troubles
 from scdepth_ros.inputs import Calibration, CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
 from scdepth_ros.node_scale import NodeScale
-from scdepth_ros.outputs import CLOUD, COLOR, INFO, DepthOutputs
+from scdepth_ros.outputs import CLOUD, COLOR, RELAY, DepthOutputs
 from scdepth_ros.parameters import NodeSettings
 from scdepth_ros.scale_inputs import stamp_ns
-
-FIRST_INFO_TIMEOUT = 0.5  # seconds that the first image waits for its calibration, which may travel behind it
 
 
 class FrameProcessor:
@@ -76,11 +74,12 @@ class FrameProcessor:
             self._statistics.count("frames_unwanted")
             return
         image = self._decode(frame.msg)
-        camera = self._camera_of(image, frame.inputs)
         header = frame.msg.header
-        if wanted == {INFO}:
-            if camera is not None:
-                self._outputs.publish_camera_info(self.pipeline.tables(camera).camera, header)
+        camera = self._camera_of(image, header.stamp, frame.inputs)
+        if wanted <= RELAY:  # no depth needed, the network may rest
+            tables = camera and self.pipeline.tables(camera)
+            self._outputs.relay(rectified(image, tables), tables and tables.camera, header, wanted)
+            self._statistics.count("frames_relayed")
             return
         want_cloud = CLOUD in wanted and camera is not None
         result = self.pipeline.process(
@@ -95,13 +94,14 @@ class FrameProcessor:
             self.scale.observe(result, self.pipeline.tables(camera).rectifier, stamp_ns(header))
             self.stages["scale"] = (time.perf_counter() - started) * 1e3
 
-    def _camera_of(self, image: np.ndarray, inputs: CameraInputs) -> Camera | None:
+    def _camera_of(self, image: np.ndarray, stamp, inputs: CameraInputs) -> Camera | None:
         """The image's camera, or None with the reason counted: depth is possible without, cloud and metres are not."""
-        if not inputs.wait_for_camera_info(FIRST_INFO_TIMEOUT):
-            self._no_camera("no_camera_info", f"no camera_info on {inputs.info_topic}")
+        info = inputs.camera_info_of(stamp)
+        if info is None:
+            self._no_camera("no_camera_info", f"no camera_info on {inputs.info_topic} for this image")
             return None
         try:
-            camera = self._calibration.camera(inputs.camera_info)
+            camera = self._calibration.camera(info)
             check_size(image, camera)
             self.pipeline.tables(camera)
         except CameraError as error:

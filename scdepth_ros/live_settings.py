@@ -5,7 +5,8 @@ from __future__ import annotations
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 
 from scdepth_core.errors import ConfigError
-from scdepth_ros.parameters import BY_NAME, CONFIGURE, PARAMETERS, START, NodeSettings, Parameter
+from scdepth_ros.parameter import CONFIGURE, START, Parameter
+from scdepth_ros.parameters import BY_NAME, PARAMETERS, NodeSettings
 
 _OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides.", "bond_")
 

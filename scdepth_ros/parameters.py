@@ -5,67 +5,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from scdepth_core.errors import ConfigError
-
-START, CONFIGURE, NOW = "start", "configure", "now"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row of the table.
-
-    Attributes:
-        name: snake_case, groups separated by dots.
-        default: also gives the type: bool, int, float or str.
-        description: one sentence.
-        applies: START (read-only: restart the node), CONFIGURE (change it while the node is unconfigured) or NOW.
-        low, high: inclusive range of a number.
-        pattern: regular expression that a text must match whole, and `allowed` says it in words.
-    """
-
-    name: str
-    default: bool | int | float | str
-    description: str
-    applies: str = NOW
-    low: float | None = None
-    high: float | None = None
-    pattern: str | None = None
-    allowed: str = ""
-
-    @property
-    def field(self) -> str:
-        """Its name in NodeSettings."""
-        return self.name.replace(".", "_")
-
-    @property
-    def type_name(self) -> str:
-        names = {bool: "bool", int: "integer", float: "double", str: "string"}
-        return names[type(self.default)]
-
-    @property
-    def constraint(self) -> str:
-        """The allowed values in words; empty when anything goes."""
-        return self.allowed or ("" if self.low is None else f"{self.low:g} to {self.high:g}")
-
-    def checked(self, value):
-        """The value in the parameter's type (a whole number does for a double).
-
-        Raises:
-            ConfigError: for another type, or a value outside the allowed ones.
-        """
-        if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(self.default):
-            wanted = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[type(self.default)]
-            raise ConfigError(f"{self.name} is {value!r}, expected {wanted}")
-        out_of_range = self.low is not None and not self.low <= value <= self.high
-        if out_of_range or (self.pattern is not None and not re.fullmatch(self.pattern, value)):
-            raise ConfigError(f"{self.name} is {value!r}, expected {self.constraint}")
-        return value
-
+from scdepth_ros.parameter import CONFIGURE, NOW, START, Parameter
 
 PARAMETERS = (
     Parameter("weights", "", "File of trained weights; empty takes the starter weights of the package.", CONFIGURE),
@@ -87,6 +30,14 @@ PARAMETERS = (
         CONFIGURE,
         pattern="raw|compressed",
         allowed="raw or compressed",
+    ),
+    Parameter(
+        "camera_info_sync",
+        "latest",
+        "latest takes the newest camera_info, exact the one with the image's stamp, and waits 0.2 s for it.",
+        CONFIGURE,
+        pattern="latest|exact",
+        allowed="latest or exact",
     ),
     Parameter("autostart", True, "Configure and activate at start; false waits for a lifecycle manager.", START),
     Parameter(
@@ -157,7 +108,24 @@ PARAMETERS = (
         pattern="32FC1|16UC1",
         allowed="32FC1 or 16UC1",
     ),
+    Parameter(
+        "edge_slope",
+        0.0,
+        "Flying pixels at edges: depth that changes by more than this, metres for each metre sideways, is invalid; "
+        "about 10 does, 0 keeps all.",
+        low=0.0,
+        high=1000.0,
+    ),
+    Parameter(
+        "flip_tolerance",
+        0.0,
+        "Depth that differs by more than this share from that of the mirrored picture is invalid; 0 keeps all, and "
+        "saves the network a second run.",
+        low=0.0,
+        high=1.0,
+    ),
     Parameter("cloud_decimation", 1, "The cloud has every n-th pixel of every n-th row.", low=1, high=64),
+    Parameter("cloud_max_depth", 100.0, "Points beyond are left out of the cloud, metres.", low=0.0, high=10000.0),
     Parameter("colorized_min", 0.3, "Near end of the colours of depth/colorized, metres.", low=0.0, high=1000.0),
     Parameter("colorized_max", 10.0, "Far end of the colours of depth/colorized, metres.", low=0.0, high=10000.0),
 )
@@ -177,6 +145,7 @@ class NodeSettings:
     device: str
     threads: int
     image_transport: str
+    camera_info_sync: str
     autostart: bool
     metres_per_unit: float
     scale_source: str
@@ -189,7 +158,10 @@ class NodeSettings:
     min_depth: float
     max_depth: float
     depth_encoding: str
+    edge_slope: float
+    flip_tolerance: float
     cloud_decimation: int
+    cloud_max_depth: float
     colorized_min: float
     colorized_max: float
 
@@ -218,7 +190,10 @@ class NodeSettings:
             "metres_per_unit": self.metres_per_unit or None,
             "min_depth": self.min_depth,
             "max_depth": self.max_depth,
+            "edge_slope": self.edge_slope,
+            "flip_tolerance": self.flip_tolerance,
             "cloud_step": self.cloud_decimation,
+            "cloud_max_depth": self.cloud_max_depth,
             "color_low": self.colorized_min,
             "color_high": self.colorized_max,
         }

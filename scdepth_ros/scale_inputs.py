@@ -49,6 +49,7 @@ class ScaleInputs:
             stream, topic, message = STREAMS[source]
             self.topic = node.resolve_topic_name(topic)
             self._subscription = self._subscribe(message)
+        self._matched: list[tuple[object, Image | None, np.ndarray | None]] = []
         self._associator = Associator({stream} if stream else set(), TOLERANCE_NS, WINDOW_NS)
 
     def add(self, stamp_ns: int, frame) -> None:
@@ -57,10 +58,11 @@ class ScaleInputs:
             self._associator.add_image(stamp_ns, time.monotonic_ns(), frame)
 
     def ready(self) -> list[tuple[object, Image | None, np.ndarray | None]]:
-        """Frames that need not wait any longer, each with its depth message and pose (4, 4), or None."""
+        """Frames that need not wait any longer, each with its depth message and pose (4, 4), or None; each once."""
         with self._lock:
-            waiting = self._associator.ready(time.monotonic_ns())
-            return [(w.image, w.depth, self._poses.at(w.stamp_ns)) for w in waiting]
+            self._match()
+            matched, self._matched = self._matched, []
+            return matched
 
     def close(self) -> None:
         if self._subscription is not None:
@@ -86,10 +88,17 @@ class ScaleInputs:
                 self._complain("bad_odometry", str(error))
                 return
             self._associator.reached("odometry", stamp)
+            self._match()
 
     def _on_depth(self, msg: Image) -> None:
         with self._lock:
             self._associator.add_depth(stamp_ns(msg.header), msg)
+            self._match()
+
+    def _match(self) -> None:
+        """Take out what is ready; old depth images are forgotten on the way."""
+        for waiting in self._associator.ready(time.monotonic_ns()):
+            self._matched.append((waiting.image, waiting.depth, self._poses.at(waiting.stamp_ns)))
 
 
 def stamp_ns(header) -> int:

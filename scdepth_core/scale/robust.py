@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
@@ -39,10 +41,10 @@ def robust_mean(values: np.ndarray, sigmas: np.ndarray) -> tuple[float, float]:
             break
     share = weights / weights.sum()
     residuals = values - centre
-    spread = np.sqrt(float(share @ np.minimum(residuals**2, WIDTH**2 * variances)))
+    spread = math.sqrt(float(share @ np.minimum(residuals**2, WIDTH**2 * variances)))
     independent = 1 / float(share @ share)
     r = np.clip(_correlation_with_next(residuals, np.sqrt(variances)), 0, 0.95)
-    return centre, max(spread, 1e-6) / np.sqrt(max(independent * (1 - r) / (1 + r), 1.0))
+    return centre, max(spread, 1e-6) / math.sqrt(max(independent * (1 - r) / (1 + r), 1.0))
 
 
 def _correlation_with_next(residuals: np.ndarray, sigmas: np.ndarray) -> float:
