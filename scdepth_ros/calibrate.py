@@ -145,7 +145,12 @@ def measure(stream: FrameStream, estimator: DepthEstimator, sources: dict, most:
             if frame.camera is not source_camera:
                 source_camera = frame.camera
                 rectifier = Rectifier(source_camera.of_rectified_image() if stream.rectified else source_camera)
-            view = _view(frame, rectifier, estimator, stream)
+            try:
+                view = _view(frame, rectifier, estimator, stream)
+            except ImageError:
+                for outcome in outcomes.values():
+                    outcome.refused["image cannot be decoded"] += 1
+                continue
             for name, source in sources.items():
                 outcomes[name].add(source.measure(view))
     return outcomes
