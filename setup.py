@@ -25,6 +25,7 @@ ROS = [
     "ros-jazzy-rclpy[fastrtps]~=7.1",
     "ros-jazzy-sensor-msgs~=5.3",
     "ros-jazzy-nav-msgs~=5.3",
+    "ros-jazzy-std-srvs~=5.3",
     "ros-jazzy-diagnostic-msgs~=5.3",
     "ros-jazzy-lifecycle-msgs~=2.0",
 ]

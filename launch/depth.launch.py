@@ -19,7 +19,7 @@ from scdepth_ros.share import share_file
 from scdepth_ros.transport_env import transport_env
 
 BOOLEAN = ["true", "false"]
-RESULTS = ("depth/image_rect", "depth/camera_info", "points", "depth/colorized")
+RESULTS = ("depth/image_rect", "depth/camera_info", "points", "depth/colorized", "rgb/image_rect_color")
 
 
 def generate_launch_description():

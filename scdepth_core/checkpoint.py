@@ -81,11 +81,30 @@ def save_weights(
     path = Path(path)
     kept = {name: value.to(dtype).contiguous().cpu() for name, value in state.items() if not _optional(name)}
     _check_finite(kept, path)
-    described = {"format": FORMAT, "metadata": json.dumps(dataclasses.asdict(metadata))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(kept, partial, described)
-    partial.replace(path)
+    _save(path, kept, metadata)
+
+
+def write_scale(path: str | Path, metres_per_unit: float, out: str | Path | None = None) -> WeightsMetadata:
+    """Put the scale into the metadata of an inference file; its numbers stay as they are, to the bit.
+
+    Args:
+        out: file to write; None replaces `path`, in one step.
+
+    Returns:
+        The metadata as written.
+
+    Raises:
+        CheckpointError: `path` is not an inference file, or the scale not a number above 0.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"'{path}' has no place for a scale – make an inference file of it with 'scdepth pack'")
+    _, metadata = load_weights(path)
+    metadata = dataclasses.replace(metadata, metres_per_unit=float(metres_per_unit))
+    with safe_open(path, framework="pt") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    _save(Path(path if out is None else out), stored, metadata)
+    return metadata
 
 
 def load_weights(path: str | Path | None = None) -> tuple[dict[str, Tensor], WeightsMetadata]:
@@ -168,6 +187,14 @@ def load_network_state(network: torch.nn.Module, state: dict[str, Tensor], path:
             "was it trained with another encoder?"
         )
     network.load_state_dict(state, strict=True)
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: WeightsMetadata) -> None:
+    described = {"format": FORMAT, "metadata": json.dumps(dataclasses.asdict(metadata))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, described)
+    partial.replace(path)
 
 
 def _optional(name: str) -> bool:

@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": ("scdepth_core.inference.evaluate", "depth errors and scale drift of weights on a data set"),
     "odometry": ("scdepth_core.inference.odometry", "camera motion chained over scenes, as TUM and KITTI trajectories"),
     "info": ("scdepth_core.inference.info", "everything that a weights file or checkpoint says about itself"),
+    "calibrate": ("scdepth_ros.calibrate", "the metric scale of weights, measured on a recording"),
     "pack": ("scdepth_core.inference.pack", "an inference file out of a checkpoint: float16, with the scale in metres"),
     "export-tum": (
         "scdepth_ros.export_tum",

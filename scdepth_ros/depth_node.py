@@ -22,12 +22,15 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from scdepth_core.errors import ConfigError, ScDepthError
+from scdepth_ros import qos
 from scdepth_ros.diagnostics import DiagnosticsWriter, NodeReport
 from scdepth_ros.frame_statistics import Statistics, Troubles
 from scdepth_ros.inputs import CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
 from scdepth_ros.messages.converter import image_decoder
 from scdepth_ros.outputs import DepthOutputs
+from scdepth_ros.scale_services import ScaleServices
+from scdepth_ros.transitions import refuse_impossible_transitions
 from scdepth_ros.worker import FrameWorker
 
 STOP_TIMEOUT = 10.0  # seconds that deactivate gives the frame in flight
@@ -57,10 +60,13 @@ class DepthNode(LifecycleNode):
         )
         self._statistics = Statistics()
         self._diagnostics = DiagnosticsWriter(self.get_name())
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics_publisher = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=qos.overridable()
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still, diagnostics must not
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
-        _refuse_impossible_transitions(self)
+        ScaleServices(self, lambda: self._processor, lambda: self._live.current.weights)
+        refuse_impossible_transitions(self)
 
     def autostart(self) -> None:
         """Configure and activate, if the parameter says so. A failed configure leaves the node unconfigured."""
@@ -86,7 +92,8 @@ class DepthNode(LifecycleNode):
         self.get_logger().info(f"configured with {self._model}")
         if not self._processor.pipeline.is_metric:
             self.get_logger().warning(
-                "depth is not metric: the weights carry no scale – set metres_per_unit to the metres of one unit"
+                "depth is not metric: the weights carry no scale – set metres_per_unit to the metres of one unit, or "
+                "let scale.source measure it"
             )
         return SUCCESS
 
@@ -94,7 +101,9 @@ class DepthNode(LifecycleNode):
         """Subscribe, and compute from now on. Statistics start afresh."""
         self._statistics.restart()
         self._worker = FrameWorker(self._processor.handle)
-        self._inputs = CameraInputs(self, self._live.current.image_transport, self._on_image)
+        self._processor.open(self)
+        settings = self._live.current
+        self._inputs = CameraInputs(self, settings.image_transport, settings.camera_info_sync, self._on_image)
         self.get_logger().info(f"waiting for images on {self._inputs.image_topic}")
         return super().on_activate(state)
 
@@ -136,7 +145,9 @@ class DepthNode(LifecycleNode):
 
         from scdepth_core.inference import DepthEstimator
         from scdepth_core.inference.pipeline import FramePipeline
+        from scdepth_core.scale import ScaleSettings
         from scdepth_ros.frame_processor import FrameProcessor
+        from scdepth_ros.node_scale import NodeScale
 
         settings = self._live.current
         torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) - 1))
@@ -146,7 +157,9 @@ class DepthNode(LifecycleNode):
         pipeline.process(np.zeros(WARM_UP_SHAPE, np.uint8), camera=None)
         self._model = f"{settings.weights or 'starter weights'} on {estimator.device}"
         troubles = Troubles(self._statistics, self.get_logger().warning)
-        return FrameProcessor(pipeline, image_decoder(), self._outputs, self._live, self._statistics, troubles)
+        wanted = settings.for_scale()
+        scale = wanted and NodeScale(ScaleSettings(**wanted).tracker(pipeline.known_scale), pipeline, troubles)
+        return FrameProcessor(pipeline, image_decoder(), self._outputs, self._live, self._statistics, troubles, scale)
 
     def _configure_failed(self, reason: str, outcome: TransitionCallbackReturn) -> TransitionCallbackReturn:
         self.get_logger().error(f"cannot configure: {reason}")
@@ -158,6 +171,8 @@ class DepthNode(LifecycleNode):
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
+        if self._processor is not None:
+            self._processor.close()
         finished = self._worker is None or self._worker.stop(timeout)
         self._worker = None
         return finished
@@ -182,6 +197,7 @@ class DepthNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         pipeline = self._processor and self._processor.pipeline
+        scale = self._processor and self._processor.scale
         report = NodeReport(
             state=self._state_machine.current_state[1],
             failure=self._failure,
@@ -190,29 +206,13 @@ class DepthNode(LifecycleNode):
             model=self._model,
             scale=pipeline and pipeline.scale,
             is_metric=pipeline is not None and pipeline.is_metric,
+            scale_source=self._live.current.scale_source,
+            scale_topic=scale.inputs.topic if scale and scale.inputs else "",
+            scale_state=scale and scale.tracker.state,
             stages=tuple(self._processor.stages.items()) if self._processor else (),
         )
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(self._diagnostics.array(stamp, report, self._statistics.snapshot()))
-
-
-def _refuse_impossible_transitions(node: LifecycleNode) -> None:
-    """Answer `success: false` to a transition that the present state does not have.
-
-    rclpy lets the error out of the service callback instead, which ends the process and leaves the caller waiting.
-    """
-    service = node._service_change_state
-    original = service.callback
-
-    def guarded(request, response):
-        try:
-            return original(request, response)
-        except RuntimeError as error:  # rclpy's RCLError
-            node.get_logger().warning(f"transition refused: {error}")
-            response.success = False
-            return response
-
-    service.callback = guarded
 
 
 def main(args: list[str] | None = None) -> int:

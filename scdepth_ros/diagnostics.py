@@ -30,6 +30,9 @@ class NodeReport:
         model: what computes, such as "starter weights on cpu".
         scale: metres per unit in use, None while nothing is loaded.
         is_metric: False while nobody knows the scale.
+        scale_source: parameter scale.source.
+        scale_topic: what the source listens to; empty when to nothing.
+        scale_state: scdepth_core's ScaleState; None when the scale is fixed.
         stages: milliseconds that the last frame spent in each stage.
     """
 
@@ -40,6 +43,9 @@ class NodeReport:
     model: str = ""
     scale: float | None = None
     is_metric: bool = False
+    scale_source: str = "fixed"
+    scale_topic: str = ""
+    scale_state: object | None = None
     stages: tuple[tuple[str, float], ...] = ()
 
 
@@ -120,6 +126,7 @@ def _depth(report: NodeReport, seen: Snapshot, new: Counter):
         "latency_p95_ms": seen.latency[1],
         "frames_out": seen.counts["frames_out"],
         "frames_replaced": seen.counts["frames_replaced"],
+        "frames_relayed": seen.counts["frames_relayed"],
         "frames_unwanted": seen.counts["frames_unwanted"],
         **{f"{stage}_ms": milliseconds for stage, milliseconds in report.stages},
     }
@@ -133,12 +140,37 @@ def _depth(report: NodeReport, seen: Snapshot, new: Counter):
 
 
 def _scale(report: NodeReport):
-    values = {"metres_per_unit": report.scale if report.is_metric else "unknown", "metric": report.is_metric}
+    state = report.scale_state
+    values = {
+        "metres_per_unit": report.scale if report.is_metric else "unknown",
+        "metric": report.is_metric,
+        "source": report.scale_source,
+    }
     if report.scale is None:
         return OK, "nothing loaded", values
+    if state is not None:
+        values |= {
+            "topic": report.scale_topic,
+            "sigma": state.sigma,
+            "measured": state.is_measured,
+            "frozen": state.frozen,
+            "measurements": state.count,
+            "last_refusal": state.last_refusal,
+            **{f"refused: {reason}": count for reason, count in state.refused.items()},
+        }
     if not report.is_metric:
-        return WARN, "not metric: depth is in network units – set metres_per_unit", values
-    return OK, f"metric, {report.scale:g} metres per unit", values
+        way_out = f"waiting for {report.scale_source}" if state else "set metres_per_unit, or scale.source"
+        why = f" ({state.last_refusal})" if state and state.last_refusal else ""
+        return WARN, f"not metric: depth is in network units – {way_out}{why}", values
+    return OK, f"metric, {report.scale:.4g} metres per unit{_how_known(state)}", values
+
+
+def _how_known(state) -> str:
+    """Where a measured scale stands, as the end of a sentence; nothing for a fixed one."""
+    if state is None:
+        return ""
+    frozen = ", frozen" if state.frozen else ""
+    return f" ± {100 * state.sigma:.2g} %{frozen}" if state.is_measured else f", not measured yet{frozen}"
 
 
 def _text(value) -> str:

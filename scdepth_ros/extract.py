@@ -31,28 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT", help="data set to make; must not exist")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
-    topics = parser.add_argument_group("topics")
-    topics.add_argument("--image-topic", metavar="TOPIC", help="colour or mono images")
-    topics.add_argument("--camera-info-topic", metavar="TOPIC", help="calibration (default: beside the images)")
-    topics.add_argument("--calibration", metavar="YAML", help="calibration file instead of camera_info")
-    topics.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
-    topics.add_argument("--no-depth", action="store_true", help="leave depth out")
-    topics.add_argument("--odom-topic", metavar="TOPIC", help="Odometry, PoseStamped or PoseWithCovarianceStamped")
-    topics.add_argument("--no-poses", action="store_true", help="leave poses out")
-    topics.add_argument(
-        "--odom-frame",
-        choices=ODOMETRY_FRAMES,
-        default=defaults.odometry_frame,
-        help="axes of the frame that the odometry moves: optical (z forward), body (x forward, as base_link), or "
-        "auto: optical if it is the images' frame or is called so, else body",
-    )
-    topics.add_argument(
-        "--depth-tolerance",
-        type=float,
-        metavar="S",
-        default=defaults.depth_tolerance,
-        help="largest distance in time of an image and its depth, seconds (default: %(default)s)",
-    )
+    add_topic_arguments(parser)
 
     images = parser.add_argument_group("images")
     images.add_argument(
@@ -113,6 +92,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where in a bag to look; `topics_of` reads them."""
+    defaults = ExtractionSettings()
+    topics = parser.add_argument_group("topics")
+    topics.add_argument("--image-topic", metavar="TOPIC", help="colour or mono images")
+    topics.add_argument("--camera-info-topic", metavar="TOPIC", help="calibration (default: beside the images)")
+    topics.add_argument("--calibration", metavar="YAML", help="calibration file instead of camera_info")
+    topics.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
+    topics.add_argument("--no-depth", action="store_true", help="leave depth out")
+    topics.add_argument("--odom-topic", metavar="TOPIC", help="Odometry, PoseStamped or PoseWithCovarianceStamped")
+    topics.add_argument("--no-poses", action="store_true", help="leave poses out")
+    topics.add_argument(
+        "--odom-frame",
+        choices=ODOMETRY_FRAMES,
+        default=defaults.odometry_frame,
+        help="axes of the frame that the odometry moves: optical (z forward), body (x forward, as base_link), or "
+        "auto: optical if it is the images' frame or is called so, else body",
+    )
+    topics.add_argument(
+        "--depth-tolerance",
+        type=float,
+        metavar="S",
+        default=defaults.depth_tolerance,
+        help="largest distance in time of an image and its depth, seconds (default: %(default)s)",
+    )
+
+
+def topics_of(args: argparse.Namespace) -> dict:
+    """The fields of ExtractionSettings that say where to look."""
+    return {
+        "image_topic": args.image_topic,
+        "camera_info_topic": args.camera_info_topic,
+        "calibration": args.calibration,
+        "depth_topic": args.depth_topic,
+        "odom_topic": args.odom_topic,
+        "use_depth": not args.no_depth,
+        "use_odometry": not args.no_poses,
+        "odometry_frame": args.odom_frame,
+        "depth_tolerance": args.depth_tolerance,
+    }
+
+
 def run(args: argparse.Namespace) -> int:
     """Extract, and print the report."""
     report = extract(args.bags, args.output, settings_of(args), progress=sys.stderr.isatty() or not args.json)
@@ -123,15 +144,8 @@ def run(args: argparse.Namespace) -> int:
 def settings_of(args: argparse.Namespace) -> ExtractionSettings:
     """The checked settings of a command line."""
     return ExtractionSettings(
-        image_topic=args.image_topic,
-        camera_info_topic=args.camera_info_topic,
-        calibration=args.calibration,
-        depth_topic=args.depth_topic,
-        odom_topic=args.odom_topic,
-        use_depth=not args.no_depth,
-        use_odometry=not args.no_poses,
+        **topics_of(args),
         rectified={"auto": None, "yes": True, "no": False}[args.rectified],
-        odometry_frame=args.odom_frame,
         size=args.size,
         fit=args.fit,
         image_format=args.image_format,
@@ -139,5 +153,4 @@ def settings_of(args: argparse.Namespace) -> ExtractionSettings:
         max_gap=args.max_gap,
         min_frames=args.min_frames,
         validation=args.validation,
-        depth_tolerance=args.depth_tolerance,
     )

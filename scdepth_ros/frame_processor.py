@@ -11,14 +11,14 @@ import rclpy
 
 from scdepth_core.errors import CameraError, ImageError
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.inference.pipeline import FramePipeline, PipelineSettings, check_size
+from scdepth_core.inference.pipeline import FramePipeline, PipelineSettings, check_size, rectified
 from scdepth_ros.frame_statistics import Statistics, Troubles
 from scdepth_ros.inputs import Calibration, CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
-from scdepth_ros.outputs import CLOUD, COLOR, INFO, DepthOutputs
+from scdepth_ros.node_scale import NodeScale
+from scdepth_ros.outputs import CLOUD, COLOR, RELAY, DepthOutputs
 from scdepth_ros.parameters import NodeSettings
-
-FIRST_INFO_TIMEOUT = 0.5  # seconds that the first image waits for its calibration, which may travel behind it
+from scdepth_ros.scale_inputs import stamp_ns
 
 
 class FrameProcessor:
@@ -26,6 +26,7 @@ class FrameProcessor:
 
     Attributes:
         pipeline: the FramePipeline at work.
+        scale: measures its scale; None when that is fixed.
         stages: milliseconds by stage of the last frame.
     """
 
@@ -37,8 +38,9 @@ class FrameProcessor:
         live: LiveSettings,
         statistics: Statistics,
         troubles: Troubles,
+        scale: NodeScale | None = None,
     ):
-        self.pipeline, self.stages = pipeline, {}
+        self.pipeline, self.scale, self.stages = pipeline, scale, {}
         self._decode, self._outputs, self._live = decode, outputs, live
         self._statistics, self._troubles = statistics, troubles
         self._calibration = Calibration()
@@ -46,6 +48,15 @@ class FrameProcessor:
     def apply(self, settings: NodeSettings) -> None:
         """Use these settings from the next frame on. Any thread may call it."""
         self.pipeline.settings = PipelineSettings(**settings.for_pipeline())
+
+    def open(self, node) -> None:
+        """Listen to what the scale is measured with, if it is."""
+        if self.scale is not None:
+            self.scale.open(node)
+
+    def close(self) -> None:
+        if self.scale is not None:
+            self.scale.close()
 
     def handle(self, frame: Frame) -> None:
         """Turn one frame into whatever is subscribed to; trouble is counted and said, and the next frame welcome."""
@@ -63,11 +74,12 @@ class FrameProcessor:
             self._statistics.count("frames_unwanted")
             return
         image = self._decode(frame.msg)
-        camera = self._camera_of(image, frame.inputs)
         header = frame.msg.header
-        if wanted == {INFO}:
-            if camera is not None:
-                self._outputs.publish_camera_info(self.pipeline.tables(camera).camera, header)
+        camera = self._camera_of(image, header.stamp, frame.inputs)
+        if wanted <= RELAY:  # no depth needed, the network may rest
+            tables = camera and self.pipeline.tables(camera)
+            self._outputs.relay(rectified(image, tables), tables and tables.camera, header, wanted)
+            self._statistics.count("frames_relayed")
             return
         want_cloud = CLOUD in wanted and camera is not None
         result = self.pipeline.process(
@@ -77,14 +89,19 @@ class FrameProcessor:
         self._outputs.publish(result, header, self._live.current.depth_encoding, wanted)
         self.stages = {**result.timings, "publish": (time.perf_counter() - started) * 1e3}
         self._statistics.depth_published(time.monotonic() - frame.arrived)
+        if self.scale is not None and camera is not None:
+            started = time.perf_counter()
+            self.scale.observe(result, self.pipeline.tables(camera).rectifier, stamp_ns(header))
+            self.stages["scale"] = (time.perf_counter() - started) * 1e3
 
-    def _camera_of(self, image: np.ndarray, inputs: CameraInputs) -> Camera | None:
+    def _camera_of(self, image: np.ndarray, stamp, inputs: CameraInputs) -> Camera | None:
         """The image's camera, or None with the reason counted: depth is possible without, cloud and metres are not."""
-        if not inputs.wait_for_camera_info(FIRST_INFO_TIMEOUT):
-            self._no_camera("no_camera_info", f"no camera_info on {inputs.info_topic}")
+        info = inputs.camera_info_of(stamp)
+        if info is None:
+            self._no_camera("no_camera_info", f"no camera_info on {inputs.info_topic} for this image")
             return None
         try:
-            camera = self._calibration.camera(inputs.camera_info)
+            camera = self._calibration.camera(info)
             check_size(image, camera)
             self.pipeline.tables(camera)
         except CameraError as error:

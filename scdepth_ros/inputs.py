@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,10 @@ from scdepth_core.errors import CameraError
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
 from scdepth_ros.messages import decode_camera_info
+
+FIRST_INFO_TIMEOUT = 0.5  # seconds that the first image waits for its calibration, which may travel behind it
+EXACT_INFO_TIMEOUT = 0.2  # and every image, when only the CameraInfo of its own stamp will do
+_INFOS = 100  # kept to look for a stamp in
 
 
 @dataclass(frozen=True)
@@ -29,51 +34,62 @@ class CameraInputs:
     Args:
         node: a rclpy node.
         transport: "raw" or "compressed".
+        sync: which CameraInfo belongs to an image: the "latest", or the one with "exact"ly its stamp.
         on_image: called with every image message, in the spinning thread.
 
     Attributes:
         image_topic, info_topic: full names after remapping.
-        camera_info: the newest CameraInfo message, or None.
     """
 
-    def __init__(self, node, transport: str, on_image):
-        self._node = node
-        self.camera_info: CameraInfo | None = None
-        self._info_came = threading.Event()
+    def __init__(self, node, transport: str, sync: str, on_image):
+        self._node, self._exact = node, sync == "exact"
+        self._infos: deque[CameraInfo] = deque(maxlen=_INFOS if self._exact else 1)
+        self._info_came = threading.Condition()
         self._waited = False
         self.image_topic = image_topic(node, transport)
         self.info_topic = node.resolve_topic_name("camera_info")
         message = CompressedImage if transport == "compressed" else Image
+        info_qos = qos.measurements() if self._exact else qos.newest_of_a_sensor()
         self._subscriptions = [
-            self._subscribe(message, self.image_topic, on_image),
-            self._subscribe(CameraInfo, self.info_topic, self._on_camera_info),
+            self._subscribe(message, self.image_topic, on_image, qos.newest_of_a_sensor()),
+            self._subscribe(CameraInfo, self.info_topic, self._on_camera_info, info_qos),
         ]
 
-    def wait_for_camera_info(self, timeout: float) -> bool:
-        """Whether a CameraInfo is there. The first call waits up to `timeout` seconds for it, later ones do not."""
-        if not self._waited:
-            self._waited = True
-            self._info_came.wait(timeout)
-        return self.camera_info is not None
+    def camera_info_of(self, stamp) -> CameraInfo | None:
+        """The CameraInfo of an image with this stamp; None when none comes in time.
+
+        With "latest", the first image waits for it, later ones take what is there.
+        """
+        with self._info_came:
+            if self._exact:
+                return self._info_came.wait_for(lambda: self._with_stamp(stamp), EXACT_INFO_TIMEOUT)
+            if not self._waited:
+                self._waited = True
+                self._info_came.wait_for(lambda: self._infos, FIRST_INFO_TIMEOUT)
+            return self._infos[-1] if self._infos else None
 
     def close(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def _subscribe(self, message, topic: str, callback):
+    def _with_stamp(self, stamp) -> CameraInfo | None:
+        return next((info for info in reversed(self._infos) if info.header.stamp == stamp), None)
+
+    def _subscribe(self, message, topic: str, callback, profile):
         return self._node.create_subscription(
             message,
             topic,
             callback,
-            qos.newest_of_a_sensor(),
+            profile,
             event_callbacks=qos.subscription_events(self._node.get_logger(), topic),
             qos_overriding_options=qos.overridable(),
         )
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
-        self.camera_info = msg
-        self._info_came.set()
+        with self._info_came:
+            self._infos.append(msg)
+            self._info_came.notify_all()
 
 
 def image_topic(node, transport: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 
 from scdepth_core.errors import ConfigError
-from scdepth_ros.parameters import BY_NAME, CONFIGURE, PARAMETERS, START, NodeSettings, Parameter
+from scdepth_ros.parameter import CONFIGURE, START, Parameter
+from scdepth_ros.parameters import BY_NAME, PARAMETERS, NodeSettings
 
 _OF_EVERY_NODE = ("use_sim_time", "start_type_description_service", "qos_overrides.", "bond_")
 
@@ -28,7 +29,7 @@ class LiveSettings:
     def __init__(self, node, is_configured, on_change):
         self._is_configured, self._on_change = is_configured, on_change
         values = {p.name: node.declare_parameter(p.name, p.default, _descriptor(p)).value for p in PARAMETERS}
-        self.current = NodeSettings(**values)
+        self.current = NodeSettings.of(values)
         self._warn_of_strangers(node)
         node.add_on_set_parameters_callback(self._on_set)
 
@@ -36,7 +37,8 @@ class LiveSettings:
         """Check the whole batch together with the values that stay; take it over only when all of it is right."""
         ours = {change.name: change.value for change in changes if change.name in BY_NAME}
         try:
-            new = NodeSettings(**{**vars(self.current), **ours})
+            before = {name: self.current.value(name) for name in BY_NAME}
+            new = NodeSettings.of({**before, **ours})
             for name in ours:
                 self._check_moment(name, new)
         except ConfigError as error:
@@ -46,7 +48,7 @@ class LiveSettings:
         return SetParametersResult(successful=True)
 
     def _check_moment(self, name: str, new: NodeSettings) -> None:
-        changed = getattr(new, name) != getattr(self.current, name)
+        changed = new.value(name) != self.current.value(name)
         if changed and BY_NAME[name].applies == CONFIGURE and self._is_configured():
             raise ConfigError(
                 f"{name} takes effect on configure and the node is configured – deactivate and clean it up first"

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Float64
 
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
 from scdepth_ros.messages import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
 
 DEPTH, INFO, CLOUD, COLOR = "depth/image_rect", "depth/camera_info", "points", "depth/colorized"
-_TYPES = {DEPTH: Image, INFO: CameraInfo, CLOUD: PointCloud2, COLOR: Image}
+RGB, RGB_INFO, SCALE = "rgb/image_rect_color", "rgb/camera_info", "~/scale"
+_TYPES = {
+    DEPTH: Image,
+    INFO: CameraInfo,
+    CLOUD: PointCloud2,
+    COLOR: Image,
+    RGB: Image,
+    RGB_INFO: CameraInfo,
+    SCALE: Float64,
+}
+RELAY = {INFO, RGB, RGB_INFO}  # what needs no depth
 
 
 class DepthOutputs:
-    """Lifecycle publishers of the four results: made on configure, silent until activated.
+    """Lifecycle publishers of the results: made on configure, silent until activated.
 
     Args:
         node: a rclpy lifecycle node.
@@ -34,21 +46,27 @@ class DepthOutputs:
             self._cloud = CloudBuffer(shape)
         return self._cloud
 
-    def publish_camera_info(self, camera: Camera, header) -> None:
-        self._publishers[INFO].publish(encode_camera_info(camera, header))
+    def relay(self, rgb: np.ndarray, camera: Camera | None, header, wanted: set[str]) -> None:
+        """Send the rectified picture and its calibration, which is that of the depth image as well."""
+        if RGB in wanted:
+            self._publishers[RGB].publish(encode_color(rgb, header))
+        for topic in (INFO, RGB_INFO):
+            if topic in wanted and camera is not None:
+                self._publishers[topic].publish(encode_camera_info(camera, header))
 
     def publish(self, result, header, depth_encoding: str, wanted: set[str]) -> None:
         """Send whatever of a FrameResult is wanted, under the header of its image; depth first."""
         if DEPTH in wanted:
             self._publishers[DEPTH].publish(encode_depth(result.depth, header, depth_encoding))
-        if INFO in wanted and result.camera is not None:
-            self.publish_camera_info(result.camera, header)
+        self.relay(result.rgb, result.camera, header, wanted)
         if CLOUD in wanted and result.cloud is not None:
             ours = self._cloud is not None and result.cloud is self._cloud.points
             data = self._cloud.data if ours else None
             self._publishers[CLOUD].publish(encode_cloud(result.cloud, header, data))
         if COLOR in wanted and result.color is not None:
             self._publishers[COLOR].publish(encode_color(result.color, header))
+        if SCALE in wanted and result.metres_per_unit is not None:
+            self._publishers[SCALE].publish(Float64(data=result.metres_per_unit))
 
     def close(self) -> None:
         for publisher in self._publishers.values():

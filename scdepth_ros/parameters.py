@@ -5,62 +5,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from scdepth_core.errors import ConfigError
-
-START, CONFIGURE, NOW = "start", "configure", "now"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row of the table.
-
-    Attributes:
-        name: snake_case.
-        default: also gives the type: bool, int, float or str.
-        description: one sentence.
-        applies: START (read-only: restart the node), CONFIGURE (change it while the node is unconfigured) or NOW.
-        low, high: inclusive range of a number.
-        pattern: regular expression that a text must match whole, and `allowed` says it in words.
-    """
-
-    name: str
-    default: bool | int | float | str
-    description: str
-    applies: str = NOW
-    low: float | None = None
-    high: float | None = None
-    pattern: str | None = None
-    allowed: str = ""
-
-    @property
-    def type_name(self) -> str:
-        names = {bool: "bool", int: "integer", float: "double", str: "string"}
-        return names[type(self.default)]
-
-    @property
-    def constraint(self) -> str:
-        """The allowed values in words; empty when anything goes."""
-        return self.allowed or ("" if self.low is None else f"{self.low:g} to {self.high:g}")
-
-    def checked(self, value):
-        """The value in the parameter's type (a whole number does for a double).
-
-        Raises:
-            ConfigError: for another type, or a value outside the allowed ones.
-        """
-        if isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(self.default):
-            wanted = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[type(self.default)]
-            raise ConfigError(f"{self.name} is {value!r}, expected {wanted}")
-        out_of_range = self.low is not None and not self.low <= value <= self.high
-        if out_of_range or (self.pattern is not None and not re.fullmatch(self.pattern, value)):
-            raise ConfigError(f"{self.name} is {value!r}, expected {self.constraint}")
-        return value
-
+from scdepth_ros.parameter import CONFIGURE, NOW, START, Parameter
 
 PARAMETERS = (
     Parameter("weights", "", "File of trained weights; empty takes the starter weights of the package.", CONFIGURE),
@@ -83,14 +31,73 @@ PARAMETERS = (
         pattern="raw|compressed",
         allowed="raw or compressed",
     ),
+    Parameter(
+        "camera_info_sync",
+        "latest",
+        "latest takes the newest camera_info, exact the one with the image's stamp, and waits 0.2 s for it.",
+        CONFIGURE,
+        pattern="latest|exact",
+        allowed="latest or exact",
+    ),
     Parameter("autostart", True, "Configure and activate at start; false waits for a lifecycle manager.", START),
     Parameter(
         "metres_per_unit",
         0.0,
         "Metres per unit of the network's depth; 0 takes the scale in the weights, and where they have none, depth is "
-        "published in network units with a warning.",
+        "published in network units with a warning. What scale.source measures begins here and takes its place.",
         low=0.0,
         high=10000.0,
+    ),
+    Parameter(
+        "scale.source",
+        "fixed",
+        "How the scale is measured: not at all, or by `odom`, the height of the camera or `reference_depth`.",
+        CONFIGURE,
+        pattern="fixed|odometry|camera_height|reference_depth",
+        allowed="fixed, odometry, camera_height or reference_depth",
+    ),
+    Parameter(
+        "scale.camera_height",
+        0.0,
+        "Of the lens over the ground, metres; camera_height needs it.",
+        CONFIGURE,
+        low=0.0,
+        high=100.0,
+    ),
+    Parameter(
+        "scale.camera_pitch",
+        0.0,
+        "Degrees that the camera looks down, give or take 25; for camera_height.",
+        CONFIGURE,
+        low=-90.0,
+        high=90.0,
+    ),
+    Parameter(
+        "scale.min_travel", 0.1, "Metres between two frames that odometry compares.", CONFIGURE, low=0.001, high=100.0
+    ),
+    Parameter(
+        "scale.max_rotation_share",
+        0.8,
+        "Share of the motion in the picture that rotation may have; for odometry.",
+        CONFIGURE,
+        low=0.01,
+        high=1.0,
+    ),
+    Parameter(
+        "scale.lever_arm",
+        0.2,
+        "Metres that the frame of the odometry may be away from the camera; turns count less, the longer it is.",
+        CONFIGURE,
+        low=0.0,
+        high=100.0,
+    ),
+    Parameter(
+        "scale.max_step",
+        0.005,
+        "Largest relative change of the scale by one measurement.",
+        CONFIGURE,
+        low=0.00001,
+        high=1.0,
     ),
     Parameter("min_depth", 0.0, "Depth below is invalid, metres.", low=0.0, high=1000.0),
     Parameter("max_depth", 100.0, "Depth beyond is invalid, metres.", low=0.0, high=10000.0),
@@ -101,16 +108,34 @@ PARAMETERS = (
         pattern="32FC1|16UC1",
         allowed="32FC1 or 16UC1",
     ),
+    Parameter(
+        "edge_slope",
+        0.0,
+        "Flying pixels at edges: depth that changes by more than this, metres for each metre sideways, is invalid; "
+        "about 10 does, 0 keeps all.",
+        low=0.0,
+        high=1000.0,
+    ),
+    Parameter(
+        "flip_tolerance",
+        0.0,
+        "Depth that differs by more than this share from that of the mirrored picture is invalid; 0 keeps all, and "
+        "saves the network a second run.",
+        low=0.0,
+        high=1.0,
+    ),
     Parameter("cloud_decimation", 1, "The cloud has every n-th pixel of every n-th row.", low=1, high=64),
+    Parameter("cloud_max_depth", 100.0, "Points beyond are left out of the cloud, metres.", low=0.0, high=10000.0),
     Parameter("colorized_min", 0.3, "Near end of the colours of depth/colorized, metres.", low=0.0, high=1000.0),
     Parameter("colorized_max", 10.0, "Far end of the colours of depth/colorized, metres.", low=0.0, high=10000.0),
 )
+FIXED = "fixed"  # the scale.source that measures nothing
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """Values of all PARAMETERS, checked one by one and against each other.
+    """Values of all PARAMETERS, checked one by one and against each other; dots in names became underscores.
 
     Raises:
         ConfigError: naming the parameter, its value and what is allowed.
@@ -120,22 +145,44 @@ class NodeSettings:
     device: str
     threads: int
     image_transport: str
+    camera_info_sync: str
     autostart: bool
     metres_per_unit: float
+    scale_source: str
+    scale_camera_height: float
+    scale_camera_pitch: float
+    scale_min_travel: float
+    scale_max_rotation_share: float
+    scale_lever_arm: float
+    scale_max_step: float
     min_depth: float
     max_depth: float
     depth_encoding: str
+    edge_slope: float
+    flip_tolerance: float
     cloud_decimation: int
+    cloud_max_depth: float
     colorized_min: float
     colorized_max: float
 
     def __post_init__(self):
-        for name, parameter in BY_NAME.items():
-            object.__setattr__(self, name, parameter.checked(getattr(self, name)))
+        for parameter in PARAMETERS:
+            object.__setattr__(self, parameter.field, parameter.checked(getattr(self, parameter.field)))
         for low, high in (("min_depth", "max_depth"), ("colorized_min", "colorized_max")):
             a, b = getattr(self, low), getattr(self, high)
             if a >= b:
                 raise ConfigError(f"{low} is {a:g} and {high} is {b:g}, expected {low} below {high}")
+        if self.scale_source == "camera_height" and not self.scale_camera_height:
+            raise ConfigError("scale.source is 'camera_height' and scale.camera_height is 0, expected its metres")
+
+    @classmethod
+    def of(cls, values: dict) -> NodeSettings:
+        """Settings of values by parameter name."""
+        return cls(**{BY_NAME[name].field: value for name, value in values.items()})
+
+    def value(self, name: str):
+        """The value of a parameter by its name."""
+        return getattr(self, BY_NAME[name].field)
 
     def for_pipeline(self) -> dict:
         """The fields of scdepth_core's PipelineSettings."""
@@ -143,10 +190,19 @@ class NodeSettings:
             "metres_per_unit": self.metres_per_unit or None,
             "min_depth": self.min_depth,
             "max_depth": self.max_depth,
+            "edge_slope": self.edge_slope,
+            "flip_tolerance": self.flip_tolerance,
             "cloud_step": self.cloud_decimation,
+            "cloud_max_depth": self.cloud_max_depth,
             "color_low": self.colorized_min,
             "color_high": self.colorized_max,
         }
+
+    def for_scale(self) -> dict | None:
+        """The fields of scdepth_core's ScaleSettings; None while the scale is not measured."""
+        if self.scale_source == FIXED:
+            return None
+        return {p.name.removeprefix("scale."): self.value(p.name) for p in PARAMETERS if p.name.startswith("scale.")}
 
 
 def markdown_table() -> str:

@@ -25,6 +25,11 @@ def newest_of_a_sensor() -> QoSProfile:
     return _profile(QoSReliabilityPolicy.BEST_EFFORT, depth=1)
 
 
+def measurements() -> QoSProfile:
+    """For subscriptions whose every message counts: best effort all the same, and a second's worth kept."""
+    return _profile(QoSReliabilityPolicy.BEST_EFFORT, depth=100)
+
+
 def results() -> QoSProfile:
     """For publishers: reliable, so that every subscriber matches but one that asks for old messages."""
     return _profile(QoSReliabilityPolicy.RELIABLE, depth=2)

@@ -29,7 +29,7 @@ FLOORS = {  # longest prefix wins
     "scdepth_ros.demo": 5,
 }
 ROS_PACKAGES = (
-    *("rclpy", "sensor_msgs", "nav_msgs", "std_msgs", "diagnostic_msgs", "lifecycle_msgs", "geometry_msgs"),
+    *("rclpy", "sensor_msgs", "nav_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "lifecycle_msgs", "geometry_msgs"),
     *("builtin_interfaces", "cv_bridge", "launch", "launch_ros", "ament_index_python", "rosbag2_py", "rosbags"),
 )
 STRANGERS = [("scdepth_core.training", "scdepth_core.inference"), ("scdepth_core.inference", "scdepth_core.training")]

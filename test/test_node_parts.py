@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,6 +124,11 @@ def test_diagnostics_say_what_is_wrong():
     assert said["camera_info"][0] == 1 and said["camera_info"][1].startswith("no camera_info on /info: no cloud")
     said = statuses(report(is_metric=False))
     assert said["scale"][0] == 1 and said["scale"][1].startswith("not metric")
+    state = SimpleNamespace(
+        value=None, sigma=np.inf, frozen=False, is_measured=False, count=0, refused=Counter(x=2), last_refusal="x"
+    )
+    said = statuses(report(is_metric=False, scale_source="odometry", scale_state=state))
+    assert said["scale"] == (1, "not metric: depth is in network units – waiting for odometry (x)")
     said = statuses(report(state="unconfigured", failure="weights 'x' do not exist", scale=None), since_image=60)
     assert said["depth"] == (2, "configure failed: weights 'x' do not exist")
     assert said["input"] == (0, "unconfigured, no images expected")
@@ -135,9 +141,16 @@ def test_diagnostics_are_quiet_when_all_is_well():
 
 
 def test_the_defaults_are_allowed_and_the_yaml_file_has_them_all():
-    NodeSettings(**DEFAULTS)
+    NodeSettings.of(DEFAULTS)
     written = yaml.safe_load((Path(__file__).parents[1] / "config" / "depth_node.yaml").read_text())
-    assert written == {"/**": {"ros__parameters": DEFAULTS}}
+    nested = {}
+    for name, value in DEFAULTS.items():
+        *groups, last = name.split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    assert written == {"/**": {"ros__parameters": nested}}
     assert all(f"| `{name}` |" in markdown_table() for name in DEFAULTS)
 
 
@@ -150,19 +163,21 @@ def test_the_defaults_are_allowed_and_the_yaml_file_has_them_all():
         ({"weights": None}, "weights is None, expected text"),
         ({"autostart": 1}, "expected true or false"),
         ({"max_depth": float("nan")}, "max_depth is nan"),
+        ({"scale.source": "guess"}, "scale.source is 'guess', expected fixed, odometry, camera_height or reference"),
+        ({"scale.source": "camera_height"}, "scale.camera_height is 0, expected its metres"),
         ({"min_depth": 5, "max_depth": 5}, "min_depth is 5 and max_depth is 5, expected min_depth below max_depth"),
     ],
 )
 def test_a_setting_outside_its_range_is_one_sentence(values, words):
     with pytest.raises(ConfigError) as caught:
-        NodeSettings(**{**DEFAULTS, **values})
+        NodeSettings.of({**DEFAULTS, **values})
     assert words in str(caught.value)
 
 
 def test_settings_of_the_pipeline_are_the_settings_of_the_node():
     from scdepth_core.inference.pipeline import PipelineSettings
 
-    settings = PipelineSettings(**NodeSettings(**DEFAULTS).for_pipeline())
+    settings = PipelineSettings(**NodeSettings.of(DEFAULTS).for_pipeline())
     assert settings.metres_per_unit is None and settings.max_depth == 100
 
 

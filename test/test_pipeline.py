@@ -110,6 +110,59 @@ def test_a_camera_of_another_size_is_refused():
     assert caught.value.kind == "camera_size_mismatch"
 
 
+class Step:
+    """Predicts 2 units on the left of column `edge`, 6 on the right, whatever the picture shows."""
+
+    metadata = SimpleNamespace(metres_per_unit=None)
+
+    def __init__(self, edge=32):
+        self.edge, self.runs = edge, 0
+
+    def predict(self, rgb):
+        self.runs += 1
+        columns = np.arange(rgb.shape[1])
+        return np.tile(np.where(columns < self.edge, 2, 6).astype(np.float32), (rgb.shape[0], 1))
+
+
+def test_flying_pixels_at_an_edge_are_masked():
+    """Slope of the step over 3 pixels: 4 m x 60 px / 2 = 120 over 2 or 6 m of depth."""
+    depth = FramePipeline(Step(), edge_slope=10.0).process(PICTURE, CAMERA).depth
+    assert np.isnan(depth[:, 31:33]).all() and np.isfinite(np.delete(depth, (31, 32), axis=1)).all()
+    depth = FramePipeline(Step(), edge_slope=30.0).process(PICTURE, CAMERA).depth
+    assert np.isnan(depth[:, 31]).all() and np.isfinite(depth[:, 32]).all()  # 120 / 6 is less than 30
+    assert np.isfinite(FramePipeline(Step(), edge_slope=10.0).process(PICTURE, None).depth).all()  # no f, no slope
+    assert np.isfinite(FramePipeline(Step()).process(PICTURE, CAMERA).depth).all()
+
+
+def test_a_plane_seen_at_an_angle_is_no_edge():
+    """ColumnDepth rises by 0.1 units a pixel: at column 40 the slope is 0.1 x 60 / 4.1 = 1.5."""
+    depth = FramePipeline(ColumnDepth(), edge_slope=2.0).process(PICTURE, CAMERA).depth
+    assert np.isfinite(depth[:, 40]).all() and np.isnan(depth[:, 20]).all()  # 0.1 x 60 / 2.1 = 2.9
+
+
+def test_depth_that_the_mirrored_picture_contradicts_is_masked():
+    estimator = Step(edge=20)  # mirrored back, the edge is at 64 - 20 = 44: only columns 20 to 43 agree
+    depth = FramePipeline(estimator, flip_tolerance=0.1).process(PICTURE, CAMERA).depth
+    assert estimator.runs == 2
+    assert np.array_equal(np.isnan(depth[0]), np.r_[np.ones(20), np.zeros(24), np.ones(20)] == 1)
+
+
+def test_far_points_leave_the_cloud_but_not_the_depth_image():
+    result = FramePipeline(Step(), cloud_max_depth=5.0).process(PICTURE, CAMERA)
+    assert np.isfinite(result.depth).all()
+    assert np.array_equal(np.isnan(result.cloud[0, :, 2]), np.arange(WIDTH) >= 32)
+
+
+def test_a_measured_scale_goes_first():
+    pipeline = FramePipeline(ColumnDepth(3.0), metres_per_unit=2.0)
+    pipeline.measured_scale = 5.0
+    result = pipeline.process(PICTURE, CAMERA)
+    assert pipeline.scale == 5 and result.metres_per_unit == 5 and result.depth[0, 9] == pytest.approx(5)
+    pipeline.measured_scale = None
+    assert pipeline.scale == 2
+    assert FramePipeline(ColumnDepth()).process(PICTURE, CAMERA).metres_per_unit is None
+
+
 @pytest.mark.parametrize(
     "settings, words",
     [
@@ -117,6 +170,8 @@ def test_a_camera_of_another_size_is_refused():
         ({"min_depth": 2.0, "max_depth": 1.0}, "min_depth is 2.0 and max_depth is 1.0"),
         ({"color_low": 3.0, "color_high": 3.0}, "color_low"),
         ({"cloud_step": 0}, "cloud_step is 0"),
+        ({"edge_slope": -1.0}, "edge_slope is -1.0"),
+        ({"flip_tolerance": np.nan}, "flip_tolerance is nan"),
     ],
 )
 def test_impossible_settings_are_refused(settings, words):

@@ -80,6 +80,10 @@ class Camera:
         """True when pixels have to move for the image to obey P = K [I | 0]."""
         return bool(self.D.any()) or not np.allclose(self.R, np.eye(3), atol=1e-9)
 
+    def of_rectified_image(self) -> Camera:
+        """The camera of an image that was rectified already, and so obeys P: no distortion, no rotation."""
+        return Camera(self.width, self.height, K=self.K if self.P is None else self.P[:, :3])
+
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the same view resampled to width x height. Distortion coefficients are unaffected."""
         scale = (width / self.width, height / self.height)

@@ -28,7 +28,12 @@ class PipelineSettings:
     Attributes:
         metres_per_unit: scale of the network's depth; None takes the one that the weights carry.
         min_depth, max_depth: metres; depth outside is invalid.
+        edge_slope: pixels where depth changes by more than this, metres for each metre sideways, are invalid: points
+            that fly between an object and what is behind it. 0 keeps all; frames without a camera keep all.
+        flip_tolerance: pixels whose depth differs by more than this share from that of the mirrored picture are
+            invalid; 0 keeps all and does not run the network a second time.
         cloud_step: the cloud has every cloud_step-th pixel of every cloud_step-th row.
+        cloud_max_depth: metres; points beyond are left out of the cloud, but not out of the depth image.
         color_low, color_high: metres at the two ends of the colour scale.
 
     Raises:
@@ -38,7 +43,10 @@ class PipelineSettings:
     metres_per_unit: float | None = None
     min_depth: float = 0.0
     max_depth: float = float("inf")
+    edge_slope: float = 0.0
+    flip_tolerance: float = 0.0
     cloud_step: int = 1
+    cloud_max_depth: float = float("inf")
     color_low: float = 0.3
     color_high: float = 10.0
 
@@ -50,6 +58,9 @@ class PipelineSettings:
             a, b = getattr(self, low), getattr(self, high)
             if not 0 <= a < b:
                 raise ConfigError(f"{low} is {a} and {high} is {b}, expected 0 <= {low} < {high}")
+        for name in ("edge_slope", "flip_tolerance", "cloud_max_depth"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a number of at least 0")
         if self.cloud_step < 1:
             raise ConfigError(f"cloud_step is {self.cloud_step}, expected at least 1")
 
@@ -62,6 +73,7 @@ class FrameResult:
         depth: (H, W) float32 metres along z (network units while the scale is unknown), NaN where invalid.
         rgb: (H, W, 3) uint8, the rectified picture.
         camera: of `depth` and `rgb`; None when the frame came without one (then nothing was rectified).
+        metres_per_unit: scale that `depth` was multiplied by; None when it is in network units.
         cloud: (h, w, 8) float32 in the layout of `point_cloud`, or None when not wanted or without a camera.
         color: (H, W, 3) uint8 RGB picture of the depth, or None when not wanted.
         timings: milliseconds by stage: rectify, network, mask, cloud, color; only those that ran.
@@ -70,6 +82,7 @@ class FrameResult:
     depth: np.ndarray
     rgb: np.ndarray
     camera: Camera | None
+    metres_per_unit: float | None = None
     cloud: np.ndarray | None = None
     color: np.ndarray | None = None
     timings: dict[str, float] = field(default_factory=dict)
@@ -100,22 +113,30 @@ class FramePipeline:
 
     Attributes:
         settings: PipelineSettings; assign another one, from any thread, to change them from the next frame on.
+        measured_scale: metres per unit as measured on the way, see scdepth_core.scale; None while it is not. Takes
+            precedence; assign it from any thread.
     """
 
     def __init__(self, estimator, **settings):
         self.estimator = estimator
         self.settings = PipelineSettings(**settings)
+        self.measured_scale: float | None = None
         self._tables: CameraTables | None = None
 
     @property
     def scale(self) -> float:
         """Metres per network unit in use; 1 while nobody knows it."""
-        return self._known_scale(self.settings) or 1.0
+        return self.known_scale or 1.0
 
     @property
     def is_metric(self) -> bool:
-        """False while depth is in network units, because neither the settings nor the weights know the scale."""
-        return self._known_scale(self.settings) is not None
+        """False while depth is in network units, because nobody knows the scale."""
+        return self.known_scale is not None
+
+    @property
+    def known_scale(self) -> float | None:
+        """Metres per unit as measured, else as set, else as the weights say; None while nobody knows it."""
+        return self.measured_scale or self.settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
 
     def tables(self, camera: Camera) -> CameraTables:
         """The tables of this camera, made once for as long as the same object comes in."""
@@ -143,34 +164,62 @@ class FramePipeline:
             SizeMismatchError: when the camera is not of the picture's size.
         """
         check_size(rgb, camera)
-        settings, timings = self.settings, {}
+        settings, scale, timings = self.settings, self.known_scale, {}
         with _timed(timings, "rectify"):
             tables = None if camera is None else self.tables(camera)
-            if tables is not None:
-                rgb = tables.rectifier(rgb)
-            if rgb.ndim == 2:
-                rgb = cv2.cvtColor(rgb, cv2.COLOR_GRAY2RGB)
+            rgb = rectified(rgb, tables)
         with _timed(timings, "network"):
             depth = self.estimator.predict(rgb)
+            flipped = self._mirrored(rgb) if settings.flip_tolerance else None
         with _timed(timings, "mask"):
-            depth = cv2.multiply(depth, self._known_scale(settings) or 1.0)
-            valid = cv2.inRange(depth, max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST))
-            np.copyto(depth, np.float32(np.nan), where=valid == 0)
+            depth = cv2.multiply(depth, scale or 1.0)
+            valid = cv2.inRange(depth, max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST)) != 0
+            if flipped is not None:
+                valid &= agreement(depth, cv2.multiply(flipped, scale or 1.0), settings.flip_tolerance)
+            if settings.edge_slope and tables is not None:
+                valid &= ~steep(depth, tables.camera, settings.edge_slope)
             if tables is not None and tables.invalid is not None:
-                np.copyto(depth, np.float32(np.nan), where=tables.invalid)
+                valid &= ~tables.invalid
+            np.copyto(depth, np.float32(np.nan), where=~valid)
         cloud = color = None
         if want_cloud and tables is not None:
             with _timed(timings, "cloud"):
                 rays = tables.rays(settings.cloud_step)
                 fits = cloud_out is not None and cloud_out.shape[:2] == rays.shape
-                cloud = point_cloud(depth, rays, rgb, cloud_out if fits else None)
+                near = depth
+                if settings.cloud_max_depth < settings.max_depth:
+                    near = np.where(depth <= settings.cloud_max_depth, depth, np.float32(np.nan))
+                cloud = point_cloud(near, rays, rgb, cloud_out if fits else None)
         if want_color:
             with _timed(timings, "color"):
                 color = colorize_depth(depth, settings.color_low, settings.color_high)
-        return FrameResult(depth, rgb, tables and tables.camera, cloud, color, timings)
+        return FrameResult(depth, rgb, tables and tables.camera, scale, cloud, color, timings)
 
-    def _known_scale(self, settings: PipelineSettings) -> float | None:
-        return settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
+    def _mirrored(self, rgb: np.ndarray) -> np.ndarray:
+        """Depth as predicted from the mirrored picture, mirrored back."""
+        return np.ascontiguousarray(self.estimator.predict(np.ascontiguousarray(rgb[:, ::-1]))[:, ::-1])
+
+
+def rectified(rgb: np.ndarray, tables: CameraTables | None) -> np.ndarray:
+    """The picture (H, W, 3) without lens distortion, if its camera is known; grey becomes three equal channels."""
+    if tables is not None:
+        rgb = tables.rectifier(rgb)
+    return cv2.cvtColor(rgb, cv2.COLOR_GRAY2RGB) if rgb.ndim == 2 else rgb
+
+
+def steep(depth: np.ndarray, camera: Camera, slope: float) -> np.ndarray:
+    """True (H, W) where depth changes by more than `slope` metres for each metre sideways.
+
+    Over 3x3 pixels, two pixel widths of depth / f metres each: (max - min) f / 2 > slope depth.
+    """
+    window = np.ones((3, 3), np.uint8)
+    change = cv2.dilate(depth, window) - cv2.erode(depth, window)
+    return change * np.float32(0.5 * min(camera.K[0, 0], camera.K[1, 1])) > slope * depth
+
+
+def agreement(one: np.ndarray, other: np.ndarray, tolerance: float) -> np.ndarray:
+    """True (H, W) where two depths differ by no more than this share of the smaller one."""
+    return np.abs(one - other) <= tolerance * np.minimum(one, other)
 
 
 class SizeMismatchError(CameraError):

@@ -43,8 +43,7 @@ class ImageGeometry:
 
     def __init__(self, camera: Camera, size: tuple[int, int], fit: str = "crop", rectified: bool = False):
         if rectified:
-            K = camera.K if camera.P is None else camera.P[:, :3]
-            camera = Camera(camera.width, camera.height, K=K)
+            camera = camera.of_rectified_image()
         self._rectifier = Rectifier(camera)
         self._size = size
         self._turn = camera.R
@@ -68,17 +67,7 @@ class ImageGeometry:
         Raises:
             ImageError: for depth of another aspect than the camera's, which cannot be of the same view.
         """
-        camera = self._rectifier.camera
-        height, width = depth.shape
-        if abs(width * camera.height - height * camera.width) > 0.01 * height * camera.width:
-            raise ImageError(
-                f"depth image is {width}x{height} for a colour image of {camera.width}x{camera.height}: it is not "
-                "registered to the colour camera – record the aligned depth topic, or use --no-depth"
-            )
-        if (height, width) != (camera.height, camera.width):
-            full = (camera.width, camera.height)
-            depth = cv2.resize(depth, full, interpolation=cv2.INTER_NEAREST_EXACT)
-        view = self._cut(self._rectifier.rectify_depth(depth))
+        view = self._cut(registered_depth(depth, self._rectifier))
         return cv2.resize(view, self._size, interpolation=cv2.INTER_NEAREST_EXACT)
 
     def pose(self, pose: np.ndarray) -> np.ndarray:
@@ -90,6 +79,24 @@ class ImageGeometry:
     def _cut(self, image: np.ndarray) -> np.ndarray:
         left, top, width, height = self.window
         return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def registered_depth(depth: np.ndarray, rectifier: Rectifier) -> np.ndarray:
+    """Measured depth (h, w) metres at the pixels of the rectified image (H, W), which may be larger.
+
+    Raises:
+        ImageError: for depth of another aspect than the camera's, which cannot be of the same view.
+    """
+    camera = rectifier.camera
+    height, width = depth.shape
+    if abs(width * camera.height - height * camera.width) > 0.01 * height * camera.width:
+        raise ImageError(
+            f"depth image is {width}x{height} for a colour image of {camera.width}x{camera.height}: it is not "
+            "registered to the colour camera – take the aligned depth topic, or leave depth out (--no-depth)"
+        )
+    if (height, width) != (camera.height, camera.width):
+        depth = cv2.resize(depth, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return rectifier.rectify_depth(depth)
 
 
 def _largest_window(valid: np.ndarray, aspect: float) -> tuple[int, int, int, int]:

@@ -1,0 +1,111 @@
+"""`scdepth calibrate` on a rendered recording whose scale is known."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from scdepth_core import cli
+from scdepth_core.checkpoint import load_weights, write_scale
+from scdepth_core.errors import CheckpointError
+from scdepth_core.scale import ScaleSettings
+from scdepth_ros.bag import BagReader
+from scdepth_ros.calibrate import measure
+from scdepth_ros.demonstration.synthetic_bag import DEPTH, ROBOT, record_drive
+from scdepth_ros.extraction.frame_stream import FrameStream
+from scdepth_ros.extraction.settings import ExtractionSettings
+from scdepth_ros.messages import decode_depth
+
+SCALE = 2.6
+SIZE = (240, 180)
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bags") / "drive"
+    record_drive(path, seed=4, frames=60, size=SIZE)
+    return path
+
+
+class Oracle:
+    """Predicts the bag's own depth in units of SCALE metres, with 5 % noise."""
+
+    def __init__(self, bag):
+        with BagReader(bag) as reader:
+            self.depths = [decode_depth(message.decode()) for message in reader.messages([DEPTH])]
+        self.rng = np.random.default_rng(0)
+
+    def predict(self, rgb):
+        depth = self.depths.pop(0)
+        return (depth / SCALE * np.exp(0.05 * self.rng.standard_normal(depth.shape))).astype(np.float32)
+
+
+def test_every_source_finds_the_scale(bag):
+    sources = {
+        "reference_depth": ScaleSettings("reference_depth").make_source(),
+        "odometry": ScaleSettings("odometry", lever_arm=0).make_source(),
+        "camera_height": ScaleSettings(
+            "camera_height", camera_height=ROBOT.height, camera_pitch=-ROBOT.pitch
+        ).make_source(),
+    }
+    with BagReader(bag) as reader:
+        outcomes = measure(FrameStream(reader, ExtractionSettings()), Oracle(bag), sources, most=60)
+    for name, tolerance in (("reference_depth", 0.01), ("odometry", 0.03), ("camera_height", 0.03)):
+        scale, sigma = outcomes[name].scale()
+        assert scale == pytest.approx(SCALE, rel=tolerance) and sigma < 0.03, name
+    assert len(outcomes["reference_depth"].logs) == 60
+    assert outcomes["odometry"].refused["first frame"] == 1
+
+
+def test_images_are_spread_over_the_bag(bag):
+    sources = {"reference_depth": ScaleSettings("reference_depth").make_source()}
+    oracle = Oracle(bag)
+    oracle.depths = oracle.depths[::4]
+    with BagReader(bag) as reader:
+        outcomes = measure(FrameStream(reader, ExtractionSettings()), oracle, sources, most=15)
+    assert len(outcomes["reference_depth"].logs) == 15
+    assert outcomes["reference_depth"].scale()[0] == pytest.approx(SCALE, rel=0.01)
+
+
+def test_the_command_writes_what_it_prints(bag, untrained_weights, tmp_path, capsys):
+    out = tmp_path / "scaled.safetensors"
+    options = ("--source", "reference_depth", "--frames", "8", "--json", "--out", str(out))
+    assert cli.main(["calibrate", str(bag), "--weights", str(untrained_weights), *options]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    state, metadata = load_weights(out)
+    assert metadata.metres_per_unit == printed["metres_per_unit"] > 0 and printed["written"] == str(out)
+    before, old = load_weights(untrained_weights)
+    assert old.metres_per_unit is None and all(torch.equal(state[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (("--weights", "a.ckpt"), "make an inference file with 'scdepth pack'"),
+        ((), "the starter weights stay as they are"),
+        (("--dry-run", "--source", "camera_height"), "it needs --camera-height"),
+        (("--dry-run", "--no-depth", "--no-poses"), "it needs a depth or odometry topic, or --camera-height"),
+        (("--dry-run", "--frames", "2"), "--frames is 2"),
+        (("--dry-run", "--no-depth", "--min-travel", "50", "--frames", "5"), "fewer than 5 measurements"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(bag, options, words, capsys):
+    assert cli.main(["calibrate", str(bag), *options]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_half_precision_stays_and_the_scale_is_replaced(untrained_network, tmp_path):
+    from safetensors import safe_open
+
+    from scdepth_core.checkpoint import WeightsMetadata, save_weights
+
+    path = tmp_path / "half.safetensors"
+    save_weights(path, untrained_network.state_dict(), WeightsMetadata(metres_per_unit=1.0), torch.float16)
+    write_scale(path, 2.5)
+    assert load_weights(path)[1].metres_per_unit == 2.5
+    with safe_open(path, framework="pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
+    assert [p.name for p in tmp_path.iterdir()] == ["half.safetensors"]
+    with pytest.raises(CheckpointError, match="metres_per_unit is -1.0"):
+        write_scale(path, -1)
