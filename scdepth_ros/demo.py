@@ -26,6 +26,7 @@ from scdepth_core.errors import BackendError, ScDepthError
 from scdepth_ros.bag import BagReader, BagWriter
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import Topics, base_topic, find_topics
+from scdepth_ros.messages import decode_camera_info
 from scdepth_ros.transport_env import transport_env
 
 UNSEEN_SEED = 900_007  # no data set of `scdepth synthesize` has it
@@ -58,8 +59,10 @@ def run(args: argparse.Namespace) -> dict:
     source = args.bag or render(args.out / "input", args.seed)
     with BagReader(source) as bag:
         topics = find_topics(bag, ExtractionSettings())
+        played = bag.counts[topics.image]
+        width = decode_camera_info(next(bag.messages([topics.camera_info])).decode()).width
     with private_ros_environment():
-        recorded = play_and_record(source, args.out / "output.mcap", topics, args)
+        recorded = play_and_record(source, args.out / "output.mcap", topics, width, args)
 
     from scdepth_ros.demonstration.report import write_report
 
@@ -67,6 +70,7 @@ def run(args: argparse.Namespace) -> dict:
     summary = {
         "bag": str(args.bag or "rendered drive"),
         "weights": str(args.weights or "starter weights"),
+        "frames_in": played,
         **recorded,
         "depth": errors,
         "seconds": round(time.perf_counter() - started, 1),
@@ -86,8 +90,8 @@ def render(path: Path, seed: int) -> Path:
     return path
 
 
-def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.Namespace) -> dict:
-    """Start node and player, record until the node falls silent; frames in and out, latency."""
+def play_and_record(source: Path, output: Path, topics: Topics, width: int, args: argparse.Namespace) -> dict:
+    """Start node and player, record until the node falls silent; frames out, latency."""
     import rclpy
 
     from scdepth_ros.demonstration.depth_recorder import DepthRecorder
@@ -97,7 +101,7 @@ def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.N
     shutil.rmtree(output.with_name(output.name + ".partial"), ignore_errors=True)
     rclpy.init(args=[])
     try:
-        with BagWriter(output) as bag, process(node_command(source, topics, args)) as node:
+        with BagWriter(output) as bag, process(node_command(topics, width, args)) as node:
             recorder = DepthRecorder(bag, topics.image)
             try:
                 if not recorder.wait_for_node("depth_node", START_TIMEOUT, lambda: node.poll() is None):
@@ -109,7 +113,6 @@ def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.N
             finally:
                 recorder.close()
             return {
-                "frames_in": recorder.received[topics.image],
                 "frames_out": recorder.received[f"/{DEPTH}"],
                 "clouds_out": recorder.received[f"/{CLOUD}"],
                 "latency_ms": {
@@ -121,12 +124,8 @@ def play_and_record(source: Path, output: Path, topics: Topics, args: argparse.N
         rclpy.try_shutdown()
 
 
-def node_command(source: Path, topics: Topics, args: argparse.Namespace) -> list[str]:
-    """depth_node on the bag's topics, with a cloud that keeps the output small."""
-    from scdepth_ros.messages import decode_camera_info
-
-    with BagReader(source) as bag:
-        width = decode_camera_info(next(bag.messages([topics.camera_info])).decode()).width
+def node_command(topics: Topics, width: int, args: argparse.Namespace) -> list[str]:
+    """depth_node on the bag's topics, with a cloud that keeps the output small for images of this width."""
     parameters = {
         "weights": str(args.weights.resolve()) if args.weights else "",
         "image_transport": "compressed" if topics.image.endswith("/compressed") else "raw",
