@@ -71,7 +71,7 @@ def pair_errors(target: Tensor, source: Tensor, warp: Warp, options: Consistency
         valid = warp.valid
     if options.auto_mask:
         valid = valid & (color < color_error(target, source))
-    photometric = photometric_error(target, warp.image, options.ssim_weight)
+    photometric = photometric_error(target, warp.image, options.ssim_weight, options.reference_numerics)
     if options.dynamic_mask:
         photometric = photometric * (1 - geometry.detach() if not options.reference_numerics else 1 - geometry)
     return PairErrors(photometric, color, geometry, valid)
