@@ -49,12 +49,18 @@ def train(data, out, *options):
     return cli.main(["train", "--data", str(data), "--out", str(out), *SMALL, *options])
 
 
+class Killed(BaseException):
+    """What nothing catches."""
+
+
 @contextlib.contextmanager
-def recorded_samples():
-    """The keys (epoch, index) of all training samples that are read meanwhile."""
+def recorded_samples(killed_in: int | None = None):
+    """The keys (epoch, index) of all training samples that are read meanwhile; the run dies in epoch `killed_in`."""
     keys, original = [], SequenceDataset.__getitem__
 
     def read(self, key):
+        if isinstance(key, tuple) and key[0] == killed_in and keys[-1][0] == killed_in:
+            raise Killed
         keys.append(key)
         return original(self, key)
 
@@ -78,16 +84,21 @@ def worsening_scores():
 
 @pytest.fixture(scope="module")
 def runs(tiny_data, tmp_path_factory):
-    """Two epochs at a stretch, and the same with a stop in between; neither improves in the second."""
+    """Two epochs at a stretch, and the same killed within the second and resumed; neither improves in the second."""
     root = tmp_path_factory.mktemp("runs")
     keys = {}
-    for name, out, options in (
-        ("straight", "straight", ("--trainer.max_epochs", "2")),
-        ("first half", "halves", ("--trainer.max_epochs", "1")),
-        ("second half", "halves", ("--trainer.max_epochs", "2", "--resume", "last")),
+    for name, out, options, killed_in in (
+        ("straight", "straight", (), None),
+        ("first half", "halves", (), 1),
+        ("second half", "halves", ("--resume", "last"), None),
     ):
-        with recorded_samples() as keys[name], contextlib.redirect_stdout(io.StringIO()) as said, worsening_scores():
-            assert train(tiny_data, root / out, *options) == 0
+        with (
+            recorded_samples(killed_in) as keys[name],
+            contextlib.redirect_stdout(io.StringIO()) as said,
+            worsening_scores(),
+            pytest.raises(Killed) if killed_in else contextlib.nullcontext(),
+        ):
+            assert train(tiny_data, root / out, "--trainer.max_epochs", "2", *options) == 0
     yield argparse.Namespace(root=root, straight=root / "straight", halves=root / "halves", keys=keys, said=said)
     shutil.rmtree(root)  # each checkpoint has a hundred megabytes
 
@@ -134,6 +145,8 @@ def test_the_weights_predict_what_the_trained_module_predicts(runs, tiny_data):
 
 
 def test_a_resumed_run_is_the_run_that_was_never_stopped(runs):
+    killed = runs.keys["first half"].pop()  # read in the second epoch, and again after the kill
+    assert killed == next(key for key in runs.keys["straight"] if isinstance(key, tuple) and key[0] == 1)
     assert runs.keys["first half"] + runs.keys["second half"] == runs.keys["straight"]
     assert {key[0] for key in runs.keys["straight"] if isinstance(key, tuple)} == {0, 1}
     straight, halves = (

@@ -40,7 +40,7 @@ class PseudoDepth:
         if not folder.is_dir():
             raise DataError(
                 f"scene '{scene.name}' has no pseudo depth in '{beside}' or '{elsewhere}' – v3 learns from the depth "
-                "of another network: write it there, name its folder with --samples.pseudo_depth.folder, or train v1 or v2"
+                "of another network: write it there, or name its folder with --samples.pseudo_depth.folder"
             )
         return pair_by_stem(scene.images, folder, DEPTH_SUFFIXES)
 

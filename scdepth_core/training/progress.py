@@ -24,7 +24,7 @@ class ImageProgressBar(TQDMProgressBar):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         samples, frames = batch["images"].shape[:2]
         self._images += samples * frames * trainer.world_size
-        if (batch_idx + 1) % self.refresh_rate == 0:
+        if (batch_idx + 1) % self.refresh_rate == 0 or trainer.is_last_batch:
             now = time.perf_counter()
             self._rate = self._images / (now - self._since)
             self._images, self._since = 0, now
