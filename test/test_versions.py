@@ -12,19 +12,24 @@ from torch.autograd import gradcheck
 
 from scdepth_core.data import Augmentation, PseudoDepth, SequenceDataset
 from scdepth_core.data.scene_folder import SceneFolder, read_depth
+from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
+from scdepth_core.geometry.warping import inverse_rotation_warp
 from scdepth_core.losses import (
     dynamic_ranking_loss,
     normal_matching_loss,
     normal_ranking_loss,
     normals_known,
+    photometric_error,
     pseudo_rotation,
     rotation_consistency_loss,
     rotation_triplet_loss,
     surface_normals,
 )
 from scdepth_core.losses.ranking import dynamic_pairs, random_pairs
+from scdepth_core.losses.reduction import masked_mean
+from scdepth_core.networks.normalization import normalize
 from scdepth_core.training.v2 import SCDepthV2
 from scdepth_core.training.versions import VERSIONS, asked_version
 
@@ -121,6 +126,31 @@ def test_v2_undoes_a_known_rotation(batch, monkeypatch):
     assert inner.float().mean() > 0.5 and error < 0.4 * before
     left = rotation_angle(euler_to_matrix(true[0]) @ euler_to_matrix(-true[0]))
     assert left < 0.004  # what the two orders of the angles differ by
+
+
+def test_the_photometric_error_finds_the_rotation_between_two_views():
+    """Two rendered views of a room that differ by a pure rotation: what RectifyNet is asked for, found without it."""
+    camera, scene = pinhole_camera(96, 64, 65.0), make_scene(3, "room")
+    pose = make_path(scene, 0, 2)[0]
+    true = torch.tensor([[0.04, -0.06, 0.03]])
+    turned = pose.copy()
+    turned[:3, :3] = pose[:3, :3] @ euler_to_matrix(true)[0].numpy().T  # X_source = R X_target
+    renderer = Renderer(scene, camera)
+    target, source = (
+        normalize(torch.from_numpy(renderer.render(p)[0].transpose(2, 0, 1).copy()))[None] for p in (pose, turned)
+    )
+    intrinsics = torch.from_numpy(camera.K).float()[None]
+    angles = torch.zeros(1, 3, requires_grad=True)
+    optimizer = torch.optim.Adam([angles], lr=0.01)
+    for step in range(80):
+        optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / 80)
+        warped, seen = inverse_rotation_warp(source, angles, intrinsics)
+        loss = masked_mean(photometric_error(target, warped), seen)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    left = rotation_angle(euler_to_matrix(angles.detach()[0]) @ euler_to_matrix(true[0]).T)
+    assert math.degrees(left) < 0.3
 
 
 def test_what_a_rotation_left_empty_is_not_valid(batch, monkeypatch):
