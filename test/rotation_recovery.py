@@ -2,7 +2,7 @@
 
     python test/rotation_recovery.py --steps 3000 --device cuda
 
-The views differ by nothing else. The truth is used for measuring, never for training: the terms are those of V2. Prints the mean angle between what the
+The truth is used for measuring, never for training: the terms are those of V2. Prints the mean angle between what the
 network says and the truth on pairs that it has not seen; exit status 1 when it is 0.3 degrees or more.
 """
 
