@@ -23,7 +23,8 @@ class PseudoDepth:
     Attributes:
         folder: name of a folder in each scene, or path of a folder with one folder for each scene; in it
             <stem>.png (16 bits) or <stem>.npy for each frame.
-        kind: 'relative' is depth up to scale, 'inverse' is disparity up to scale, as MiDaS and Depth Anything give it.
+        kind: 'relative' is depth up to scale, 'inverse' is disparity up to scale, as MiDaS and Depth Anything give it;
+            0 says nothing in both.
     """
 
     folder: str = "pseudo_depth"
@@ -60,13 +61,12 @@ class PseudoDepth:
                 f"'{path}' is {columns}x{rows}, its frame {frame_size[1]}x{frame_size[0]}, expected the same aspect "
                 "ratio – make it of the whole frame"
             )
-        unknown = stored < 0 if self.kind == "inverse" else stored <= 0
-        return np.where(unknown, np.float32(np.nan), stored)
+        return np.where(stored > 0, stored, np.float32(np.nan))
 
     def to_depth(self, stored: np.ndarray) -> np.ndarray:
         """Depth (H, W) up to scale, 0 where unknown, of stored numbers; inverse ones end at 100 times the nearest."""
         if self.kind == "inverse":
-            nearest = np.nanmax(stored, initial=0.0)
+            nearest = np.max(stored, initial=0.0, where=stored > 0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 stored = 1 / np.maximum(stored / nearest, 1 / FARTHEST)
         return np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
