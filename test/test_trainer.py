@@ -112,7 +112,7 @@ def test_a_wrong_switch_is_one_sentence(tiny_data, tmp_path, capsys, options, wo
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tiny_data, tmp_path, capsys):
     out = tmp_path / "run"
-    assert train(tiny_data, out, "--model.weights.smoothness", "nan") == 1
+    assert train(tiny_data, out, "--model.weights.smoothness", ".nan") == 1
     captured = capsys.readouterr()
     sentence = captured.err.strip().splitlines()[-1]
     path = out / "bad_batch_step0_rank0.pt"

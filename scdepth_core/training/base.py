@@ -198,7 +198,7 @@ class SCDepthModule(pl.LightningModule):
         scalars = {"total": loss.total, **loss.terms, "coverage": loss.coverage, **loss.logged}
         self.log_dict({f"train/{name}": value.detach() for name, value in scalars.items()})
         self.log("loss", loss.total.detach(), prog_bar=True, logger=False)
-        return {"loss": loss.total, "scalars": scalars, "pictures": loss.pictures}
+        return {"loss": loss.total, "pictures": loss.pictures}
 
     def step_generator(self) -> torch.Generator:
         """Random numbers of this step, that a resumed run repeats: they depend on seed, step and process alone."""

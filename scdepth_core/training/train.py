@@ -104,9 +104,9 @@ def run(arguments: list[str]) -> None:
     except MisconfigurationException as error:
         raise ConfigError(f"Lightning cannot run with these --trainer settings: {error}") from error
     except TorchDynamoException as error:
+        reason = " ".join(str(error).strip().partition("\n\n")[0].split())  # what follows is advice to developers
         raise BackendError(
-            f"torch.compile cannot compile this model here ({str(error).strip().splitlines()[0]}) – train without: "
-            "--model.compile false"
+            f"torch.compile cannot compile this model here ({reason}) – train without: --model.compile false"
         ) from error
     except ScDepthError as error:
         raise type(error)(_sentence(error)) from error
