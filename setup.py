@@ -9,7 +9,7 @@ PACKAGE = "scdepth_ros"
 CORE = [
     "torch~=2.12.0",
     "torchvision~=0.27.0",
-    "pytorch-lightning>=2.5,<2.7",
+    "pytorch-lightning>=2.6,<2.7",
     "jsonargparse[signatures]>=4.49,<5",
     "tensorboard>=2.18,<3",
     "numpy>=1.26,<3",
@@ -35,6 +35,8 @@ CONSUMERS = ["open3d>=0.19,<0.21"]
 PSEUDO_DEPTH = ["onnxruntime>=1.20,<2", "transformers>=4.45", "pillow>=10"]
 # A GPL program, run beside this package for plots of trajectories and in one test, never imported.
 TRAJECTORIES = ["evo>=1.31"]
+# Encoders beyond ResNet: --model.encoder timm/NAME.
+TIMM = ["timm>=1.0.20,<2"]
 TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
 
 setup(
@@ -50,6 +52,7 @@ setup(
     install_requires=CORE,
     extras_require={
         "ros": ROS,
+        "timm": TIMM,
         "consumers": CONSUMERS,
         "pseudo-depth": PSEUDO_DEPTH,
         "trajectories": TRAJECTORIES,

@@ -32,5 +32,9 @@ class ConfigError(ScDepthError):
     """A setting outside its allowed values."""
 
 
+class TrainingError(ScDepthError):
+    """A training run that cannot go on."""
+
+
 class BackendError(ScDepthError):
     """A device or inference library that is not there."""

@@ -236,7 +236,7 @@ def test_metadata_of_a_later_version_is_ignored(tmp_path):
 def test_an_unknown_encoder_is_named(tmp_path):
     described = {"format": FORMAT, "metadata": json.dumps({"encoder": "resnet99"})}
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", described)
-    with pytest.raises(ConfigError, match="encoder 'resnet99' is unknown, expected one of resnet18, resnet50"):
+    with pytest.raises(ConfigError, match="encoder 'resnet99' is unknown, expected resnet18, resnet50 or timm/NAME"):
         DepthEstimator.load(tmp_path / "x.safetensors", "cpu")
 
 

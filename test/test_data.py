@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from scdepth_core.data import Augmentation, DepthDataset, EpochSampler, Scene, SceneFolder, SequenceDataset
 from scdepth_core.data.augmentation import crop_and_zoom, mirror
 from scdepth_core.data.scene_folder import image_files, read_depth, read_image, read_intrinsics
-from scdepth_core.data.sequence_dataset import load_resized
+from scdepth_core.data.sequence_dataset import load_frame
 from scdepth_core.errors import ConfigError, DataError
 
 K = np.array([[70.0, 0, 47.3], [0, 65.0, 30.1], [0, 0, 1]], np.float32)
@@ -381,7 +381,7 @@ def test_intrinsics_of_another_size_are_noticed(root):
     np.savetxt(root / "training" / "b" / "cam.txt", large)
     scene = SceneFolder(root).training[1]
     with pytest.raises(DataError, match=r"'b' puts the principal point at .* outside of '0000.png' \(96x64\)"):
-        load_resized(scene, 0, HEIGHT, WIDTH)
+        load_frame(scene, 0)
 
 
 def test_frames_of_different_sizes_are_refused(root):

@@ -28,11 +28,13 @@ from scdepth_core.inference import DepthEstimator
 from scdepth_core.losses import ConsistencyOptions
 from scdepth_core.networks import ResNetEncoder, imagenet_state
 from scdepth_core.networks.normalization import normalize
-from scdepth_core.training import v1
+from scdepth_core.training import validation
+from scdepth_core.training.base import SCDepthModule
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.train import build_parser
-from scdepth_core.training.v1 import LossWeights, SCDepthV1
+from scdepth_core.training.v1 import SCDepthV1, V1Weights
+from scdepth_core.training.versions import VERSIONS, asked_version
 
 CONFIGS = sorted((Path(__file__).parent.parent / "config" / "train").glob("*.yaml"))
 SMALL = (
@@ -47,12 +49,18 @@ def train(data, out, *options):
     return cli.main(["train", "--data", str(data), "--out", str(out), *SMALL, *options])
 
 
+class Killed(BaseException):
+    """What nothing catches."""
+
+
 @contextlib.contextmanager
-def recorded_samples():
-    """The keys (epoch, index) of all training samples that are read meanwhile."""
+def recorded_samples(killed_in: int | None = None):
+    """The keys (epoch, index) of all training samples that are read meanwhile; the run dies in epoch `killed_in`."""
     keys, original = [], SequenceDataset.__getitem__
 
     def read(self, key):
+        if isinstance(key, tuple) and key[0] == killed_in and keys[-1][0] == killed_in:
+            raise Killed
         keys.append(key)
         return original(self, key)
 
@@ -66,26 +74,31 @@ def recorded_samples():
 @contextlib.contextmanager
 def worsening_scores():
     """Each validation frame scores worse than the one before, so that the first epoch is the best one."""
-    original, scores = v1.depth_errors, itertools.count(1)
-    v1.depth_errors = lambda *arguments: original(*arguments) | {"abs_rel": float(next(scores))}
+    original, scores = validation.depth_errors, itertools.count(1)
+    validation.depth_errors = lambda *arguments: original(*arguments) | {"abs_rel": float(next(scores))}
     try:
         yield
     finally:
-        v1.depth_errors = original
+        validation.depth_errors = original
 
 
 @pytest.fixture(scope="module")
 def runs(tiny_data, tmp_path_factory):
-    """Two epochs at a stretch, and the same with a stop in between; neither improves in the second."""
+    """Two epochs at a stretch, and the same killed within the second and resumed; neither improves in the second."""
     root = tmp_path_factory.mktemp("runs")
     keys = {}
-    for name, out, options in (
-        ("straight", "straight", ("--trainer.max_epochs", "2")),
-        ("first half", "halves", ("--trainer.max_epochs", "1")),
-        ("second half", "halves", ("--trainer.max_epochs", "2", "--resume", "last")),
+    for name, out, options, killed_in in (
+        ("straight", "straight", (), None),
+        ("first half", "halves", (), 1),
+        ("second half", "halves", ("--resume", "last"), None),
     ):
-        with recorded_samples() as keys[name], contextlib.redirect_stdout(io.StringIO()) as said, worsening_scores():
-            assert train(tiny_data, root / out, *options) == 0
+        with (
+            recorded_samples(killed_in) as keys[name],
+            contextlib.redirect_stdout(io.StringIO()) as said,
+            worsening_scores(),
+            pytest.raises(Killed) if killed_in else contextlib.nullcontext(),
+        ):
+            assert train(tiny_data, root / out, "--trainer.max_epochs", "2", *options) == 0
     yield argparse.Namespace(root=root, straight=root / "straight", halves=root / "halves", keys=keys, said=said)
     shutil.rmtree(root)  # each checkpoint has a hundred megabytes
 
@@ -132,6 +145,8 @@ def test_the_weights_predict_what_the_trained_module_predicts(runs, tiny_data):
 
 
 def test_a_resumed_run_is_the_run_that_was_never_stopped(runs):
+    killed = runs.keys["first half"].pop()  # read in the second epoch, and again after the kill
+    assert killed == next(key for key in runs.keys["straight"] if isinstance(key, tuple) and key[0] == 1)
     assert runs.keys["first half"] + runs.keys["second half"] == runs.keys["straight"]
     assert {key[0] for key in runs.keys["straight"] if isinstance(key, tuple)} == {0, 1}
     straight, halves = (
@@ -231,17 +246,20 @@ def test_a_wrong_setting_is_one_sentence(tiny_data, tmp_path, capsys, options, w
 # --- settings -----------------------------------------------------------------------------------------------------
 
 
-def test_help_names_every_setting():
-    said = build_parser().format_help()
-    classes = {"model": SCDepthV1, "samples": SequenceDataModule, "trainer": pl.Trainer}
-    classes |= {"model.weights": LossWeights, "model.loss": ConsistencyOptions}
+@pytest.mark.parametrize("version", VERSIONS)
+def test_help_names_every_setting(version):
+    said = build_parser(version).format_help()
+    weights = inspect.signature(VERSIONS[version]).parameters["weights"].default
+    owners = {"samples": SequenceDataModule, "trainer": pl.Trainer, "model.loss": ConsistencyOptions}
+    owners["model.weights"] = type(weights)
+    wanted = {f"{group}.{name}" for group, owner in owners.items() for name in inspect.signature(owner).parameters}
+    wanted |= {f"model.{name}" for name in inspect.signature(SCDepthModule).parameters}
     ours = {"samples.root", "samples.seed"}  # set through --data and --seed
     ours |= {f"trainer.{name}" for name in ("logger", "callbacks", "default_root_dir", "plugins")}
     ours |= {"trainer.enable_checkpointing", "trainer.barebones"}  # a run without checkpoints leaves nothing
-    wanted = {f"{group}.{name}" for group, owner in classes.items() for name in inspect.signature(owner).parameters}
     missing = [name for name in wanted - ours if f"--{name} " not in said and f"--{name}." not in said]
     assert not missing
-    for name in ("--data", "--out", "--resume", "--seed", "--config"):
+    for name in ("--data", "--out", "--resume", "--seed", "--config", "--version", "--ema", "--patience", "--pictures"):
         assert f"{name} " in said
     assert "scdepth train --config" in said
 
@@ -255,9 +273,10 @@ def test_help_explains_every_setting_of_ours():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_shipped_recipes_are_valid(path):
-    settings = build_parser().parse_args(["--config", str(path), "--data", "somewhere"])
+    version = asked_version(["--config", str(path)])
+    settings = build_parser(version).parse_args(["--config", str(path), "--data", "somewhere"])
     assert settings.samples.height % 32 == 0 and settings.samples.width % 32 == 0
-    changed = build_parser().parse_args(["--config", str(path), "--data", "x", "--model.learning_rate", "0.5"])
+    changed = build_parser(version).parse_args(["--config", str(path), "--data", "x", "--model.learning_rate", "0.5"])
     assert changed.model.learning_rate == 0.5
 
 
@@ -408,8 +427,10 @@ def test_batching_the_frames_changes_nothing_but_the_statistics(batch):
     together, apart = module(batch_frames=True).eval(), module(batch_frames=False).eval()
     with torch.no_grad():
         one, other = together.compute_loss(batch), apart.compute_loss(batch)
-        for name in ("photometric", "geometry", "smoothness", "coverage", "total"):
-            assert torch.allclose(getattr(one, name), getattr(other, name), rtol=1e-4), name
+        assert torch.allclose(one.total, other.total, rtol=1e-4)
+        assert torch.allclose(one.coverage, other.coverage, rtol=1e-4)
+        for name, term in one.terms.items():
+            assert torch.allclose(term, other.terms[name], rtol=1e-4), name
         one, other = (model.train().compute_loss(batch) for model in (together, apart))
     assert one.total != other.total
 
@@ -422,8 +443,9 @@ def test_memory_format_changes_nothing(batch):
 
 def test_the_total_is_the_weighted_sum(batch):
     with torch.no_grad():
-        loss = module(weights=LossWeights(2.0, 3.0, 5.0)).compute_loss(batch)
-    assert loss.total == pytest.approx(float(2 * loss.photometric + 3 * loss.geometry + 5 * loss.smoothness), rel=1e-5)
+        loss = module(weights=V1Weights(2.0, 3.0, 5.0)).compute_loss(batch)
+    photometric, geometry, smoothness = loss.terms.values()
+    assert loss.total == pytest.approx(float(2 * photometric + 3 * geometry + 5 * smoothness), rel=1e-5)
 
 
 def test_the_loss_of_one_batch_falls(batch):
@@ -488,7 +510,7 @@ def test_depth_validation_by_hand(monkeypatch):
     truth[0, 10:20] = 0.0  # unknown
     logged = validated(model, {"image": image, "depth": truth}, monkeypatch)
     assert logged["val/score"] == pytest.approx(0.5 * 10 / 38)  # the median is right, ten of 38 rows are off by half
-    assert model.ratios == [0.5]
+    assert model.depth_validation.ratios == [0.5]
 
 
 def test_frames_without_depth_are_counted(monkeypatch):

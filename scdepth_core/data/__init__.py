@@ -5,11 +5,12 @@ recording one on a robot, needs none of it.
 """
 
 from scdepth_core.data.augmentation import Augmentation
+from scdepth_core.data.pseudo_depth import PseudoDepth
 from scdepth_core.data.scene_folder import Scene, SceneFolder
 
 _WITH_TORCH = ("DepthDataset", "EpochSampler", "SequenceDataset")
 
-__all__ = ["Augmentation", "DepthDataset", "EpochSampler", "Scene", "SceneFolder", "SequenceDataset"]
+__all__ = ["Augmentation", "DepthDataset", "EpochSampler", "PseudoDepth", "Scene", "SceneFolder", "SequenceDataset"]
 
 
 def __getattr__(name: str):

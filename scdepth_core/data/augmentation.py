@@ -32,7 +32,7 @@ class Augmentation:
     def __call__(
         self, images: list[np.ndarray], K: np.ndarray, rng: np.random.Generator
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Images (H, W, 3) uint8 and K (3, 3), changed together; sizes stay."""
+        """Images (H, W, 3) uint8 or maps (H, W) float32 of one size, and K (3, 3), changed together; sizes stay."""
         height, width = images[0].shape[:2]
         zoom = rng.uniform(1.0, self.max_zoom)
         left, top = rng.uniform(0, 1 - 1 / zoom, size=2) * (width, height)

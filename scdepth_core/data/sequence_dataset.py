@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from scdepth_core.data.augmentation import Augmentation
+from scdepth_core.data.pseudo_depth import PseudoDepth
 from scdepth_core.data.scene_folder import Scene, read_depth, read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import scale_intrinsics
@@ -21,7 +22,8 @@ logger = logging.getLogger(__name__)
 class SequenceDataset(Dataset):
     """A target frame between its neighbours.
 
-    Item: {'images': (3, 3, H, W) uint8 target, earlier, later; 'K': (3, 3) float32 of those images}.
+    Item: {'images': (3, 3, H, W) uint8 target, earlier, later; 'K': (3, 3) float32 of those images}, and where asked
+    for 'pseudo_depth': (1, H, W) float32 of the target, up to scale, 0 where unknown.
 
     Args:
         scenes: from SceneFolder.
@@ -29,6 +31,7 @@ class SequenceDataset(Dataset):
         stride: distance from the target to its neighbours, in frames; 1 takes adjacent frames.
         augmentation: None for validation.
         seed: of the augmentation.
+        pseudo_depth: where that of the frames is; None leaves it out.
 
     Indexed by (epoch, i), as EpochSampler does, the augmentation depends on both and on nothing else, so the number of
     workers or a resume changes no sample.
@@ -42,7 +45,10 @@ class SequenceDataset(Dataset):
         stride: int = 1,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        pseudo_depth: PseudoDepth | None = None,
     ):
+        self.pseudo_depth = pseudo_depth
+        self.pseudo_files = [pseudo_depth.files(scene) for scene in scenes] if pseudo_depth else []
         self.scenes, self.height, self.width, self.stride = scenes, height, width, stride
         self.augmentation, self.seed = augmentation, seed
         self.samples = [
@@ -70,15 +76,23 @@ class SequenceDataset(Dataset):
         number, middle = self.samples[index]
         scene = self.scenes[number]
         frames = (middle, middle - self.stride, middle + self.stride)
-        loaded = [load_resized(scene, frame, self.height, self.width) for frame in frames]
-        images, K = [image for image, _ in loaded], loaded[0][1]
-        if any((other != K).any() for _, other in loaded[1:]):
+        loaded = [load_frame(scene, frame) for frame in frames]
+        size = loaded[0].shape[:2]
+        if any(image.shape[:2] != size for image in loaded[1:]):
             raise DataError(f"frames of scene '{scene.name}' differ in size, but share one cam.txt – resize them first")
+        maps = [*loaded]
+        if self.pseudo_depth:
+            maps.append(self.pseudo_depth.read(self.pseudo_files[number][middle], size))
+        maps = [resize_for_network(image, self.width, self.height) for image in maps]
+        K = scale_intrinsics(scene.K, self.width / size[1], self.height / size[0])
         if self.augmentation is not None:
             rng = np.random.default_rng((self.seed, epoch, index))
-            images, K = self.augmentation(images, K, rng)
-        stacked = np.stack(images).transpose(0, 3, 1, 2)
-        return {"images": torch.from_numpy(np.ascontiguousarray(stacked)), "K": torch.from_numpy(K)}
+            maps, K = self.augmentation(maps, K, rng)
+        stacked = np.stack(maps[:3]).transpose(0, 3, 1, 2)
+        sample = {"images": torch.from_numpy(np.ascontiguousarray(stacked)), "K": torch.from_numpy(K)}
+        if self.pseudo_depth:
+            sample["pseudo_depth"] = torch.from_numpy(self.pseudo_depth.to_depth(maps[3]))[None]
+        return sample
 
 
 class EpochSampler(Sampler):
@@ -127,13 +141,13 @@ class DepthDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         scene, frame = self.pairs[index]
-        image, _ = load_resized(scene, frame, self.height, self.width)
+        image = resize_for_network(load_frame(scene, frame), self.width, self.height)
         depth = read_depth(scene.depths[frame], self.depth_factor)
         return {"image": torch.from_numpy(image.transpose(2, 0, 1).copy()), "depth": torch.from_numpy(depth)}
 
 
-def load_resized(scene: Scene, frame: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A frame as (H, W, 3) uint8 at the wanted size, and its (3, 3) float32 intrinsics.
+def load_frame(scene: Scene, frame: int) -> np.ndarray:
+    """A frame as stored, (H, W, 3) uint8.
 
     Raises:
         DataError: the principal point is outside the frame, so the intrinsics belong to images of another size.
@@ -145,5 +159,4 @@ def load_resized(scene: Scene, frame: int, height: int, width: int) -> tuple[np.
             f"cam.txt of scene '{scene.name}' puts the principal point at ({cx:g}, {cy:g}), outside of "
             f"'{scene.images[frame].name}' ({columns}x{rows}) – scale the intrinsics as the frames were"
         )
-    K = scale_intrinsics(scene.K, width / columns, height / rows)
-    return resize_for_network(image, width, height), K
+    return image

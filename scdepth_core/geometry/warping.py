@@ -18,6 +18,8 @@ from scdepth_core.geometry.projection import (
     transform_points,
 )
 
+WHOLLY_SEEN = 0.999  # of the four neighbours that a sample mixes
+
 
 class Warp(NamedTuple):
     """A source frame seen from the target view; every map is on the target's pixels.
@@ -26,7 +28,7 @@ class Warp(NamedTuple):
         image: (B, C, H, W) source image sampled where the target's points project.
         projected_depth: (B, 1, H, W) source depth sampled at the same places.
         computed_depth: (B, 1, H, W) depth of the target's points in the source camera, at least 1e-3.
-        valid: (B, 1, H, W) bool, the point is in front of the source camera and projects inside its image.
+        valid: (B, 1, H, W) bool, the point is in front of the source camera and projects inside what it has seen.
     """
 
     image: Tensor
@@ -42,6 +44,7 @@ def inverse_warp(
     transform: Tensor,
     K: Tensor,
     reference_numerics: bool = False,
+    seen: Tensor | None = None,
 ) -> Warp:
     """Rebuild the target view from a source frame: p_s ~ K T (D_t(p_t) K^-1 p_t) (V1, eq. 1).
 
@@ -52,13 +55,18 @@ def inverse_warp(
         transform: (B, 3, 4) from the target camera to the source camera, unit of the depth.
         K: (B, 3, 3) intrinsics shared by both frames, pixels.
         reference_numerics: sample half a pixel off, as the public implementation does.
+        seen: (B, 1, H, W) bool, where the source image holds a picture, as after a rotation; None for everywhere.
     """
     points = transform_points(backproject(depth, K), transform)
     pixels, computed = project(points, K)
     valid = (computed > MIN_DEPTH) & inside_image(pixels, *image.shape[-2:])
-    both = torch.cat([image, source_depth], dim=1)
-    sampled = _sample_reference(both, pixels) if reference_numerics else sample(both, pixels)
-    return Warp(sampled[:, :-1], sampled[:, -1:], computed.clamp(min=MIN_DEPTH), valid)
+    layers = [image, source_depth] if seen is None else [image, source_depth, seen.to(image.dtype)]
+    layers = torch.cat(layers, dim=1)
+    sampled = _sample_reference(layers, pixels) if reference_numerics else sample(layers, pixels)
+    channels = image.shape[1]
+    if seen is not None:
+        valid = valid & (sampled[:, channels + 1 :] > WHOLLY_SEEN)
+    return Warp(sampled[:, :channels], sampled[:, channels : channels + 1], computed.clamp(min=MIN_DEPTH), valid)
 
 
 def inverse_rotation_warp(image: Tensor, angles: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:

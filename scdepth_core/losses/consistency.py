@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scdepth_core.geometry.warping import Warp, inverse_warp
 from scdepth_core.losses.photometric import color_error, photometric_error
+from scdepth_core.losses.reduction import masked_mean
 
 REFERENCE_MIN_PIXELS = 100
 
@@ -71,7 +72,7 @@ def pair_errors(target: Tensor, source: Tensor, warp: Warp, options: Consistency
         valid = warp.valid
     if options.auto_mask:
         valid = valid & (color < color_error(target, source))
-    photometric = photometric_error(target, warp.image, options.ssim_weight)
+    photometric = photometric_error(target, warp.image, options.ssim_weight, options.reference_numerics)
     if options.dynamic_mask:
         photometric = photometric * (1 - geometry.detach() if not options.reference_numerics else 1 - geometry)
     return PairErrors(photometric, color, geometry, valid)
@@ -84,6 +85,7 @@ def view_synthesis(
     inverse_poses: list[Tensor],
     K: Tensor,
     options: ConsistencyOptions,
+    seen: list[Tensor] | None = None,
 ) -> tuple[list[PairErrors], list[Warp]]:
     """Warp every source into the target and the target into every source.
 
@@ -93,6 +95,7 @@ def view_synthesis(
         poses: N transforms target to source, each (B, 3, 4).
         inverse_poses: N transforms source to target, each (B, 3, 4).
         K: (B, 3, 3).
+        seen: where each frame holds a picture, (B, 1, H, W) bool; None for everywhere.
 
     Returns:
         2N PairErrors and their warps: first those into the target, one per source, then those into each source.
@@ -110,7 +113,10 @@ def view_synthesis(
         torch.cat(poses + inverse_poses),
         K.repeat(2 * sources, 1, 1),
         options.reference_numerics,
+        None if seen is None else torch.cat(seen[1:] + [seen[0]] * sources),
     )
+    if seen is not None:
+        warp = warp._replace(valid=warp.valid & torch.cat([seen[0]] * sources + seen[1:]))
     errors = pair_errors(into, out_of, warp, options)
     batch = images[0].shape[0]
     split_errors = [PairErrors(*maps) for maps in zip(*(m.split(batch) for m in errors))]
@@ -142,11 +148,6 @@ def dynamic_mask(pairs: list[PairErrors]) -> Tensor:
     into_target = pairs[: len(pairs) // 2]
     inconsistency = torch.stack([torch.where(pair.valid, pair.geometry, 0.0) for pair in into_target])
     return 1 - inconsistency.mean(dim=0)
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of values where mask is true; 0 with a zero gradient where it never is."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
 def _best_candidate(candidates: list[PairErrors]) -> PairErrors:

@@ -7,17 +7,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scdepth_core.geometry.projection import backproject
+from scdepth_core.losses.reduction import masked_mean
 
 
 def surface_normals(depth: Tensor, K: Tensor) -> Tensor:
     """Unit normals (B, 3, H, W) from depth (B, 1, H, W): cross product of the Sobel gradients of the points."""
-    points = F.pad(backproject(depth, K), [1] * 4, mode="replicate")
-    sobel = points.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-    kernels = torch.stack([sobel, sobel.T])[:, None]
-    gradients = F.conv2d(points.flatten(0, 1)[:, None], kernels).unflatten(0, points.shape[:2])  # B 3 2 H W
+    gradients = sobel(backproject(depth, K))
     return F.normalize(torch.cross(gradients[:, :, 0], gradients[:, :, 1], dim=1), dim=1)
 
 
-def normal_matching_loss(normals: Tensor, reference: Tensor) -> Tensor:
-    """Mean |n - n*| over all components (V3, eq. 5)."""
-    return (normals - reference).abs().mean()
+def normals_known(depth: Tensor) -> Tensor:
+    """Where a depth map (B, 1, H, W) with 0 for unknown has normals: all nine pixels are known; (B, 1, H, W) bool."""
+    return -F.max_pool2d(-(depth > 0).float(), 3, stride=1, padding=1) > 0
+
+
+def normal_matching_loss(normals: Tensor, reference: Tensor, known: Tensor | None = None) -> Tensor:
+    """Mean |n - n*| over all components (V3, eq. 5), where `known` (B, 1, H, W) is true; 0 where it never is."""
+    error = (normals - reference).abs().mean(dim=1, keepdim=True)
+    return error.mean() if known is None else masked_mean(error, known)
+
+
+def sobel(values: Tensor) -> Tensor:
+    """Gradients (B, C, 2, H, W) along x and y, a pixel, of (B, C, H, W)."""
+    kernel = values.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    padded = F.pad(values, [1] * 4, mode="replicate").flatten(0, 1)[:, None]
+    return F.conv2d(padded, torch.stack([kernel, kernel.T])[:, None]).unflatten(0, values.shape[:2])

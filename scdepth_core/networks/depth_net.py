@@ -1,4 +1,4 @@
-"""DepthNet: one RGB image to one depth map (U-Net on a ResNet)."""
+"""DepthNet: one RGB image to one depth map (U-Net on a ResNet or another backbone)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scdepth_core.errors import ConfigError
-from scdepth_core.networks.encoder import ResNetEncoder
+from scdepth_core.networks.encoder import build_encoder
 
 DECODER_CHANNELS = (16, 32, 64, 128, 256)
 UPSAMPLING = {"bilinear": {"mode": "bilinear", "align_corners": False}, "nearest": {"mode": "nearest"}}
@@ -21,13 +21,13 @@ class DepthNet(nn.Module):
     Input (B, 3, H, W), normalised with (x / 255 - 0.45) / 0.225, H and W multiples of 32. Output (B, 1, H, W).
 
     Args:
-        encoder: resnet18 or resnet50.
+        encoder: resnet18, resnet50, or timm/NAME.
         upsampling: how the decoder enlarges: bilinear, or nearest as the first public code (SC-SfMLearner) does.
     """
 
     def __init__(self, encoder: str = "resnet18", upsampling: str = "bilinear"):
         super().__init__()
-        self.encoder = ResNetEncoder(encoder)
+        self.encoder = build_encoder(encoder)
         self.decoder = DepthDecoder(self.encoder.channels, upsampling)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class DepthDecoder(nn.Module):
         nn.init.constant_(self.dispconvs[0].conv.bias, START_LOGIT)
         self.dispconvs[1:].requires_grad_(False)  # coarser outputs: named in checkpoints, never run
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def forward(self, features: list[Tensor | None]) -> Tensor:
         x, skips = features[-1], [*features[-2::-1], None]
         for reduce, fuse, skip in zip(self.upconvs0, self.upconvs1, skips):
             x = F.interpolate(reduce(x), scale_factor=2, **self.upsampling)

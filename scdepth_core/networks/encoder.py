@@ -1,4 +1,4 @@
-"""ResNet feature pyramids from torchvision, for one image (depth) or a stacked pair (pose)."""
+"""Feature pyramids: ResNets from torchvision, for one image (depth) or a stacked pair (pose), or another by name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 
 from scdepth_core.errors import CheckpointError, ConfigError
+from scdepth_core.networks.timm_encoder import PREFIX, TimmEncoder
 
 ENCODERS = {
     "resnet18": (resnet.resnet18, resnet.ResNet18_Weights.IMAGENET1K_V1, (64, 64, 128, 256, 512)),
     "resnet50": (resnet.resnet50, resnet.ResNet50_Weights.IMAGENET1K_V1, (64, 256, 512, 1024, 2048)),
 }
+
+
+def build_encoder(name: str) -> nn.Module:
+    """The backbone of a name: resnet18, resnet50, or timm/NAME. ConfigError for any other."""
+    return TimmEncoder(name) if name.startswith(PREFIX) else ResNetEncoder(name)
 
 
 class ResNetEncoder(nn.Module):
@@ -29,7 +35,8 @@ class ResNetEncoder(nn.Module):
     def __init__(self, name: str = "resnet18", images: int = 1):
         super().__init__()
         if name not in ENCODERS:
-            raise ConfigError(f"encoder '{name}' is unknown, expected one of {', '.join(ENCODERS)}")
+            raise ConfigError(f"encoder '{name}' is unknown, expected {', '.join(ENCODERS)} or {PREFIX}NAME")
+        self.name = name
         build, _, self.channels = ENCODERS[name]
         self.encoder = build(weights=None)
         if images > 1:
@@ -44,6 +51,12 @@ class ResNetEncoder(nn.Module):
         for layer in (net.layer2, net.layer3, net.layer4):
             features.append(layer(features[-1]))
         return features
+
+    def start_from(self, source: str) -> None:
+        """Take ImageNet weights, from where imagenet_state finds them; 'none' leaves the random ones."""
+        state = imagenet_state(self.name, source)
+        if state is not None:
+            self.load_imagenet(state)
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start from classification weights (imagenet_state); for stacked images the first convolution averages."""

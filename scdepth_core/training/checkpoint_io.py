@@ -20,18 +20,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options=None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        torch.save(checkpoint, partial)
-        partial.replace(path)
+        save_whole(checkpoint, Path(path))
 
     def load_checkpoint(self, path: str | Path, map_location=None, weights_only=None) -> dict:
         return read_training_checkpoint(path)
 
 
-def check_resumable(path: Path, version: str, encoder: str) -> None:
-    """CheckpointError, unless training of this model can go on from the checkpoint."""
+def save_whole(contents: dict, path: Path) -> None:
+    """torch.save under a name that appears only when the file is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(contents, partial)
+    partial.replace(path)
+
+
+def check_resumable(path: Path, version: str, encoder: str, averages: bool = False) -> None:
+    """CheckpointError, unless training of this model can go on from the checkpoint.
+
+    Args:
+        averages: whether the run keeps averaged weights (--ema).
+    """
     saved = read_training_checkpoint(path)
     missing = [name for name in RESUMABLE if name not in saved]
     if missing:
@@ -45,3 +53,8 @@ def check_resumable(path: Path, version: str, encoder: str) -> None:
                 f"cannot resume from '{path}': its {name} is {trained.get(name)}, these settings say {wanted} – "
                 "use the settings of that run, or another --out"
             )
+    if ("averaging_state" in saved) != averages:
+        wanted = "leave --ema out" if averages else "add --ema, with the decay of that run"
+        raise CheckpointError(
+            f"cannot resume from '{path}': it was trained {'without' if averages else 'with'} --ema – {wanted}"
+        )

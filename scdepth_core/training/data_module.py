@@ -8,7 +8,7 @@ import cv2
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from scdepth_core.data import Augmentation, DepthDataset, EpochSampler, SceneFolder, SequenceDataset
+from scdepth_core.data import Augmentation, DepthDataset, EpochSampler, PseudoDepth, SceneFolder, SequenceDataset
 from scdepth_core.errors import ConfigError, DataError
 
 
@@ -26,6 +26,7 @@ class SequenceDataModule(pl.LightningDataModule):
         max_zoom: largest random zoom.
         validation_stride: validate on every n-th frame with depth.
         seed: of order and augmentation.
+        pseudo_depth: which depth of another network v3 learns from; v1 and v2 read none.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SequenceDataModule(pl.LightningDataModule):
         max_zoom: float = 1.15,
         validation_stride: int = 1,
         seed: int = 0,
+        pseudo_depth: PseudoDepth = PseudoDepth(),  # noqa: B008 - frozen
     ):
         super().__init__()
         if height % 32 or width % 32 or min(height, width) < 64:
@@ -54,15 +56,16 @@ class SequenceDataModule(pl.LightningDataModule):
         self.save_hyperparameters({"height": height, "width": width, "stride": stride, "dataset": described})
         self.height, self.width, self.batch_size, self.stride = height, width, batch_size, stride
         self.workers, self.validation_stride, self.seed = workers, validation_stride, seed
-        self.augmentation = Augmentation(flip, max_zoom)
+        self.augmentation, self.pseudo_depth = Augmentation(flip, max_zoom), pseudo_depth
 
     def setup(self, stage: str) -> None:
         # In this process, before there are loaders: a forked child that inherits OpenCV's threads cannot stop them.
         cv2.setNumThreads(1)
 
     def train_dataloader(self) -> DataLoader:
+        pseudo_depth = self.pseudo_depth if self.trainer.lightning_module.reads_pseudo_depth else None
         dataset = SequenceDataset(
-            self.folder.training, self.height, self.width, self.stride, self.augmentation, self.seed
+            self.folder.training, self.height, self.width, self.stride, self.augmentation, self.seed, pseudo_depth
         )
         sampler = EpochSampler(len(dataset), self.seed, self.trainer.global_rank, self.trainer.world_size)
         if len(sampler) < self.batch_size:

@@ -5,41 +5,60 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch._dynamo.exc import TorchDynamoException
 
 from scdepth_core.checkpoint import load_weights, save_weights
-from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
+from scdepth_core.errors import BackendError, CheckpointError, ConfigError, ScDepthError
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
 from scdepth_core.training.data_module import SequenceDataModule
-from scdepth_core.training.v1 import SCDepthV1
+from scdepth_core.training.nan_guard import NanGuard
+from scdepth_core.training.pictures import PictureLogger
+from scdepth_core.training.progress import ImageProgressBar
+from scdepth_core.training.versions import DEFAULT, VERSIONS, asked_version
 
 DESCRIPTION = """Train depth and motion from video.
 
 Example: scdepth train --config config/train/indoor.yaml --data data/kitchen --trainer.max_epochs 20
 Resume:  the same command with --resume last
+Version: v1 for steady motion, v2 for hand-held video, v3 where people and things move (needs pseudo depth).
+         'scdepth train --version v2 --help' lists the settings of v2; a YAML file may say 'version: v2'
 """
 
 
-def build_parser() -> ArgumentParser:
-    """Every setting of the model, the samples and the trainer, with its type and default."""
+def build_parser(version: str = DEFAULT) -> ArgumentParser:
+    """Every setting of a version's model, the samples and the trainer, with its type and default."""
     parser = ArgumentParser(prog="scdepth train", description=DESCRIPTION, default_env=False)
     parser.add_argument(
         "--config", action=ActionConfigFile, help="YAML with any of the settings below; flags override it"
     )
+    parser.add_argument("--version", type=Literal[tuple(VERSIONS)], default=version, help="of SC-Depth")
     parser.add_argument("--data", type=Path, required=True, help="data set in the scene-folder format")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/v1"), help="folder of the run: checkpoints, logs, weights"
+        "--out", type=Path, default=Path("runs") / version, help="folder of the run: checkpoints, logs, weights"
     )
     parser.add_argument(
         "--resume", type=str | None, default=None, help="'last' goes on from OUT/checkpoints/last.ckpt; or a .ckpt file"
     )
     parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
-    parser.add_class_arguments(SCDepthV1, "model")
+    parser.add_argument(
+        "--ema",
+        type=float | None,
+        default=None,
+        help="keep an exponential moving average of the weights with this decay, such as 0.999; it is what is "
+        "validated, kept as best.ckpt and exported",
+    )
+    parser.add_argument(
+        "--patience", type=int | None, default=None, help="stop after this many validations without a better score"
+    )
+    parser.add_argument("--pictures", type=int, default=500, help="steps between pictures in TensorBoard; 0: none")
+    parser.add_class_arguments(VERSIONS[version], "model")
     parser.add_class_arguments(SequenceDataModule, "samples")
     chosen_here = {"logger", "callbacks", "default_root_dir", "plugins", "enable_checkpointing", "barebones"}
     parser.add_class_arguments(pl.Trainer, "trainer", skip=chosen_here, instantiate=False)
@@ -60,34 +79,66 @@ def build_parser() -> ArgumentParser:
 
 def run(arguments: list[str]) -> None:
     """Train with command-line arguments; writes OUT/checkpoints/{best,last}.ckpt and OUT/weights.safetensors."""
-    parser = build_parser()
+    version = asked_version(arguments)
+    parser = build_parser(version)
     settings = parser.parse_args(arguments)
-    if not 0 <= settings.seed < 2**32:
-        raise ConfigError(f"--seed is {settings.seed}, expected 0 to {2**32 - 1}")
+    settings.version = version
+    _check(settings)
     resume = _resume_path(settings)
     if resume is not None:
-        check_resumable(resume, SCDepthV1.version, settings.model.encoder)
+        check_resumable(resume, version, settings.model.encoder, settings.ema is not None)
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     pl.seed_everything(settings.seed, verbose=False)
     built = parser.instantiate(settings)
     best, last = _checkpoints(settings)
-    progress = [] if settings.trainer.enable_progress_bar is False else [TQDMProgressBar(refresh_rate=10)]
     try:
         trainer = pl.Trainer(
             **settings.trainer.as_dict(),
             default_root_dir=settings.out,
             logger=TensorBoardLogger(settings.out, name="log", version=""),
-            callbacks=[LearningRateMonitor(), *progress, best, last],
+            callbacks=[*_callbacks(settings), best, last],
             plugins=[AtomicCheckpointIO()],
         )
         trainer.fit(built.model, built.samples, ckpt_path=resume)
     except MisconfigurationException as error:
         raise ConfigError(f"Lightning cannot run with these --trainer settings: {error}") from error
+    except TorchDynamoException as error:
+        reason = " ".join(str(error).strip().partition("\n\n")[0].split())  # what follows is advice to developers
+        raise BackendError(
+            f"torch.compile cannot compile this model here ({reason}) – train without: --model.compile false"
+        ) from error
     except ScDepthError as error:
         raise type(error)(_sentence(error)) from error
     if trainer.is_global_zero:
         _finish(best, last, settings.out)
+
+
+def _check(settings: Namespace) -> None:
+    if not 0 <= settings.seed < 2**32:
+        raise ConfigError(f"--seed is {settings.seed}, expected 0 to {2**32 - 1}")
+    if settings.ema is not None and not 0 < settings.ema < 1:
+        raise ConfigError(f"--ema is {settings.ema:g}, expected a decay between 0 and 1, such as 0.999")
+    if settings.patience is not None and settings.patience < 1:
+        raise ConfigError(f"--patience is {settings.patience}, expected at least 1 validation")
+    if settings.pictures < 0:
+        raise ConfigError(f"--pictures is {settings.pictures}, expected steps between them, or 0 for none")
+
+
+def _callbacks(settings: Namespace) -> list[pl.Callback]:
+    """What goes along with the steps, each by its own switch."""
+    chosen = [LearningRateMonitor(), NanGuard(settings.out)]
+    if settings.trainer.enable_progress_bar is not False:
+        chosen.append(ImageProgressBar())
+    if settings.pictures:
+        chosen.append(PictureLogger(settings.pictures))
+    if settings.ema is not None:
+        chosen.append(EMAWeightAveraging(decay=settings.ema))
+    if settings.patience is not None:  # a score of infinity is bad, and no reason to stop
+        chosen.append(
+            EarlyStopping("val/score", patience=settings.patience, check_finite=False, check_on_train_epoch_end=False)
+        )
+    return chosen
 
 
 def _checkpoints(settings: Namespace) -> tuple[ModelCheckpoint, ModelCheckpoint]:

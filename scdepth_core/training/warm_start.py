@@ -9,16 +9,24 @@ from torch import nn
 from scdepth_core.checkpoint import load_network_state, load_weights, read_training_checkpoint
 
 
-def warm_start(depth_net: nn.Module, pose_net: nn.Module, path: Path) -> None:
-    """Fill DepthNet from any weights file, and PoseNet too where it is a training checkpoint.
+def warm_start(module: nn.Module, path: Path) -> None:
+    """Fill DepthNet from any weights file, and the networks on pairs too where it is a training checkpoint.
+
+    A checkpoint of another version fills what the two have in common: DepthNet and PoseNet.
+
+    Args:
+        module: whose children are the networks, under the names that they have in checkpoints.
 
     Raises:
         CheckpointError: the file cannot be used, or is of another encoder.
     """
     state, _ = load_weights(path)
-    load_network_state(depth_net, state, path)
+    load_network_state(module.depth_net, state, path)
     if Path(path).suffix == ".safetensors":  # inference files hold DepthNet alone
         return
     saved = read_training_checkpoint(path)["state_dict"]
-    pose = {name.removeprefix("pose_net."): value for name, value in saved.items() if name.startswith("pose_net.")}
-    load_network_state(pose_net, pose, path)
+    for name, network in module.named_children():
+        prefix = f"{name}."
+        state = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
+        if state:
+            load_network_state(network, state, path)

@@ -1,0 +1,54 @@
+"""What teaches RectifyNet, the auto-rectify network of V2: rotations in radians, (B, 3) for B pairs of frames."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TRUSTED = (0.02, 0.1)  # mean |r| of a prediction that may serve as the truth: neither nothing nor nonsense
+LARGEST_DRAWN = 0.05
+MARGIN = 0.05
+
+
+def rotation_magnitude(rotation: Tensor) -> Tensor:
+    """Mean |r| over the three angles: (B, 3) to (B,)."""
+    return rotation.abs().mean(dim=-1)
+
+
+def pseudo_rotation(
+    predicted: Tensor, generator: torch.Generator | None = None, reference_numerics: bool = False
+) -> Tensor:
+    """Rotations r* to turn frames by, so that the truth of the turned pair is known (V2, rotation consistency).
+
+    Args:
+        predicted: (B, 3) r1 between target and source.
+        generator: of the random rotations.
+        reference_numerics: one decision for the whole batch, as the public implementation takes it.
+
+    Returns:
+        (B, 3) without a gradient: for each pair its own prediction where 0.02 < mean |r1| < 0.1, else uniform +-0.05.
+    """
+    predicted = predicted.detach()
+    size = rotation_magnitude(predicted)
+    size = size.mean().expand_as(size) if reference_numerics else size
+    trusted = (size > TRUSTED[0]) & (size < TRUSTED[1])
+    drawn = torch.rand(predicted.shape, generator=generator, device=predicted.device, dtype=predicted.dtype)
+    return torch.where(trusted[:, None], predicted, (2 * drawn - 1) * LARGEST_DRAWN)
+
+
+def rotation_consistency_loss(predicted: Tensor, pseudo: Tensor) -> Tensor:
+    """L_c = mean |f(warp(s, r*), s) - r*|: the network finds the rotation that a frame was turned by."""
+    return (predicted - pseudo).abs().mean()
+
+
+def rotation_triplet_loss(before: Tensor, after: Tensor) -> Tensor:
+    """L_t = mean over pairs of max(|r2| - |r1| + 0.05, 0): rectification leaves less rotation than there was.
+
+    r1 is the measure and gets no gradient: pulled on, it would grow until the margin is met, whatever the truth.
+
+    Args:
+        before: (B, 3) r1 = f(t, s).
+        after: (B, 3) r2 = f(t, warp(s, r1)).
+    """
+    return F.relu(rotation_magnitude(after) - rotation_magnitude(before).detach() + MARGIN).mean()

@@ -1,0 +1,243 @@
+"""What V1, V2 and V3 share as Lightning modules: networks, optimiser, warped views of a batch, validation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from scdepth_core.errors import ConfigError
+from scdepth_core.geometry.pose import pose_vec2mat
+from scdepth_core.geometry.warping import Warp
+from scdepth_core.losses import ConsistencyOptions, PairErrors, consistency_loss, view_synthesis
+from scdepth_core.metrics import protocol_named
+from scdepth_core.networks import DepthNet, PoseNet
+from scdepth_core.networks.normalization import normalize
+from scdepth_core.training.schedule import step_schedule
+from scdepth_core.training.validation import DepthValidation
+from scdepth_core.training.warm_start import warm_start
+
+COMPILER = "inductor"
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch after the networks and the warps; frames are the target, then its N sources.
+
+    Attributes:
+        frames: each (B, 3, H, W), normalised; where V2 turned a source, as it is after that.
+        depths: of the frames, each (B, 1, H, W), network units.
+        pairs: 2N error maps, first those into the target.
+        warps: of the pairs.
+    """
+
+    frames: list[Tensor]
+    depths: list[Tensor]
+    pairs: list[PairErrors]
+    warps: list[Warp]
+
+
+@dataclass
+class StepLoss:
+    """What one step came to.
+
+    Attributes:
+        terms: scalars by name, before weighting.
+        coverage: share of the pixels that the masks left.
+        weights: a dataclass with the factor of each term under the term's name.
+        logged: further scalars worth a curve.
+        pictures: (3, H, W) in [0, 1] or (1, H, W) maps by name, of the batch's first sample.
+        total: the weighted sum; zero where the masks left nothing, because the other terms alone would flatten depth.
+    """
+
+    terms: dict[str, Tensor]
+    coverage: Tensor
+    weights: object
+    logged: dict[str, Tensor] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    total: Tensor = field(init=False)
+
+    def __post_init__(self):
+        weighted = (getattr(self.weights, name) * term for name, term in self.terms.items())
+        self.total = sum(weighted) * (self.coverage > 0)
+
+
+class SCDepthModule(pl.LightningModule):
+    """Base of the versions. A version says what its loss is, and which networks it has beside DepthNet and PoseNet.
+
+    Args:
+        weights: of the loss terms.
+        encoder: backbone of DepthNet: resnet18, resnet50, or timm/NAME for any feature backbone of the timm library.
+        pretrained: where all encoders start: 'imagenet', a local file of ImageNet weights, a folder of such files, or
+            'none'.
+        start: weights to start the networks from: a checkpoint of `scdepth train`, or an inference file for DepthNet
+            alone; takes the place of `pretrained` where it has a network.
+        learning_rate: of Adam, at its highest.
+        schedule: of the learning rate: 'constant', or 'cosine' down to 2 % at the end of the run.
+        warmup_steps: the learning rate rises to its full value over this many steps.
+        loss: which parts of the photometric and geometry terms are on.
+        batch_frames: run each network once over all frames of a batch. Faster; batch-norm statistics then span the
+            frames, which is another algorithm in small print. False runs it frame by frame, as the papers' code does.
+        channels_last: memory layout of the networks; faster on most machines, same numbers.
+        compile: compile networks, warps and error maps with torch.compile: minutes at the start, faster steps on a GPU.
+        validation: 'depth' (AbsRel against ground truth, per-image median) or 'photometric'.
+        protocol: which benchmark's depth range and crop validation uses.
+    """
+
+    version: str
+    reads_pseudo_depth = False
+
+    def __init__(
+        self,
+        weights: object,
+        encoder: str = "resnet18",
+        pretrained: str = "imagenet",
+        start: Path | None = None,
+        learning_rate: float = 1e-4,
+        schedule: Literal["constant", "cosine"] = "constant",
+        warmup_steps: int = 0,
+        loss: ConsistencyOptions = ConsistencyOptions(),  # noqa: B008 - frozen
+        batch_frames: bool = True,
+        channels_last: bool = True,
+        compile: bool = False,
+        validation: Literal["depth", "photometric"] = "depth",
+        protocol: str = "custom",
+    ):
+        super().__init__()
+        if warmup_steps < 0:
+            raise ConfigError(f"warmup_steps is {warmup_steps}, expected at least 0")
+        self.save_hyperparameters(
+            {
+                "version": self.version,
+                "encoder": encoder,
+                "learning_rate": learning_rate,
+                "schedule": schedule,
+                "warmup_steps": warmup_steps,
+                "weights": vars(weights),
+                "loss": vars(loss),
+                "batch_frames": batch_frames,
+                "validation": validation,
+                "protocol": protocol,
+            }
+        )
+        self.depth_net = DepthNet(encoder)
+        for name, network in self.motion_networks().items():
+            setattr(self, name, network)
+        for network in self.children():
+            network.encoder.start_from(pretrained)
+        if start is not None:
+            warm_start(self, start)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
+        self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps
+        self.weights, self.options = weights, loss
+        self.batch_frames, self.validation = batch_frames, validation
+        self.depth_validation = DepthValidation(protocol_named(protocol))
+        self.view_synthesis = view_synthesis
+        if compile:
+            for network in self.children():
+                network.compile(backend=COMPILER)
+            self.view_synthesis = torch.compile(view_synthesis, backend=COMPILER)
+
+    def motion_networks(self) -> dict[str, nn.Module]:
+        """Networks on pairs of frames, by the name they have in checkpoints."""
+        return {"pose_net": PoseNet()}
+
+    @abstractmethod
+    def compute_loss(self, batch: dict[str, Tensor]) -> StepLoss:
+        """Loss of a batch {'images': (B, 3 frames, 3, H, W) uint8, target first; 'K': (B, 3, 3); ...}."""
+
+    def views_of(self, batch: dict[str, Tensor], options: ConsistencyOptions) -> Views:
+        """Depth and motion of a batch, and its frames warped into each other."""
+        return self.synthesize(self.frames_of(batch), batch["K"], options)
+
+    def frames_of(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """Normalised frames of a batch, target first, each (B, 3, H, W)."""
+        return [frame.contiguous(memory_format=self.memory_format) for frame in normalize(batch["images"]).unbind(1)]
+
+    def synthesize(
+        self, frames: list[Tensor], K: Tensor, options: ConsistencyOptions, seen: list[Tensor] | None = None
+    ) -> Views:
+        """Warp the frames into each other through predicted depth and motion; geometry stays in float32."""
+        depths = self.predict_depths(frames)
+        poses, inverse_poses = self.predict_poses(frames)
+        with torch.autocast(self.device.type, enabled=False):
+            pairs, warps = self.view_synthesis(frames, depths, poses, inverse_poses, K, options, seen)
+        return Views(frames, depths, pairs, warps)
+
+    def predict_depths(self, frames: list[Tensor]) -> list[Tensor]:
+        """Depth of each frame, (B, 1, H, W)."""
+        if not self.batch_frames:
+            return [self.depth_net(frame) for frame in frames]
+        return list(self.depth_net(torch.cat(frames)).chunk(len(frames)))
+
+    def predict_poses(self, frames: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Transforms target to each source, and back as a second prediction; each (B, 3, 4)."""
+        target, sources = frames[0], frames[1:]
+        first, second = [target] * len(sources) + sources, sources + [target] * len(sources)
+        transforms = [pose_vec2mat(vector) for vector in self.predict_motion(self.pose_net, first, second)]
+        return transforms[: len(sources)], transforms[len(sources) :]
+
+    def predict_motion(self, network: nn.Module, first: list[Tensor], second: list[Tensor]) -> list[Tensor]:
+        """What a network on pairs says of each pair: in one pass, or one after the other."""
+        if not self.batch_frames:
+            return [network(a, b) for a, b in zip(first, second)]
+        return list(network(torch.cat(first), torch.cat(second)).chunk(len(first)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Depth (B, 1, H, W) in network units of normalised images (B, 3, H, W)."""
+        return self.depth_net(image.contiguous(memory_format=self.memory_format))
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> dict:
+        loss = self.compute_loss(batch)
+        scalars = {"total": loss.total, **loss.terms, "coverage": loss.coverage, **loss.logged}
+        self.log_dict({f"train/{name}": value.detach() for name, value in scalars.items()})
+        self.log("loss", loss.total.detach(), prog_bar=True, logger=False)
+        return {"loss": loss.total, "pictures": loss.pictures}
+
+    def step_generator(self) -> torch.Generator:
+        """Random numbers of this step, that a resumed run repeats: they depend on seed, step and process alone."""
+        keys = (torch.initial_seed(), self.global_step, self.global_rank)
+        return torch.Generator(self.device).manual_seed(hash(keys) % 2**63)
+
+    def configure_optimizers(self) -> dict:
+        trained = [p for p in self.parameters() if p.requires_grad]
+        # a fused step unscales float16 gradients itself, after the trainer would have had to clip them
+        clips_float16 = self.trainer.precision == "16-mixed" and bool(self.trainer.gradient_clip_val)
+        optimizer = torch.optim.Adam(trained, lr=self.learning_rate, fused=not clips_float16)
+        total = self.trainer.estimated_stepping_batches
+        if self.schedule == "cosine" and total == float("inf"):
+            raise ConfigError(
+                "a cosine schedule needs the end of the run – set --trainer.max_epochs or --trainer.max_steps, or "
+                "--model.schedule constant"
+            )
+        scheduler = step_schedule(optimizer, self.schedule, self.warmup_steps, total)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        if self.validation == "depth":
+            depth = self(normalize(batch["image"]))[0, 0].float().cpu().numpy()
+            errors = self.depth_validation.add(depth, batch["depth"][0].cpu().numpy())
+            for name, value in errors.items():
+                self.log(f"val/{name}", value, prog_bar=name == "score", batch_size=1, sync_dist=True)
+            return
+        # weighing by 1 - D would reward depth that contradicts itself
+        options = replace(self.options, dynamic_mask=False)
+        loss = consistency_loss(self.views_of(batch, options).pairs, options)
+        # a collapsed model leaves no pixel to compare: that is a bad score, not a perfect one
+        score = torch.where(loss.coverage > 0.01, loss.photometric, torch.inf)
+        self.log("val/score", score, prog_bar=True, batch_size=len(batch["K"]), sync_dist=True)
+        self.log("val/coverage", loss.coverage, batch_size=len(batch["K"]), sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        self.depth_validation.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        if self.validation == "depth" and not self.trainer.sanity_checking:
+            for name, value in self.depth_validation.summary().items():
+                self.log(f"val/{name}", value, sync_dist=True)

@@ -1,0 +1,416 @@
+"""SC-Depth V2 and V3: their loss terms by hand-computed values, and one step of each by behaviour."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from scdepth_core.data import Augmentation, PseudoDepth, SequenceDataset
+from scdepth_core.data.scene_folder import SceneFolder, read_depth
+from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
+from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
+from scdepth_core.geometry.warping import inverse_rotation_warp
+from scdepth_core.losses import (
+    dynamic_ranking_loss,
+    normal_matching_loss,
+    normal_ranking_loss,
+    normals_known,
+    photometric_error,
+    pseudo_rotation,
+    rotation_consistency_loss,
+    rotation_triplet_loss,
+    surface_normals,
+)
+from scdepth_core.losses.ranking import dynamic_pairs, random_pairs
+from scdepth_core.losses.reduction import masked_mean
+from scdepth_core.networks.normalization import normalize
+from scdepth_core.training.v2 import SCDepthV2
+from scdepth_core.training.versions import VERSIONS, asked_version
+
+K = torch.tensor([[[40.0, 0.0, 31.5], [0.0, 40.0, 31.5], [0.0, 0.0, 1.0]]])
+
+
+def seeded(number: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+@pytest.fixture(scope="module")
+def batch(tiny_data):
+    """Two samples of 64x64, with the ground truth as pseudo depth."""
+    data = SequenceDataset(SceneFolder(tiny_data).training, 64, 64, pseudo_depth=PseudoDepth("depth"))
+    return torch.utils.data.default_collate([data[2], data[8]])
+
+
+def build(version: str, **options):
+    torch.manual_seed(1)
+    return VERSIONS[version](pretrained="none", **options)
+
+
+# --- rotation terms (V2) ------------------------------------------------------------------------------------------
+
+
+def test_pseudo_rotation_decides_pair_by_pair():
+    """Mean |r| of the rows: 0.05 is trusted; 0.01 says nothing and 0.2 is nonsense, so both are drawn."""
+    predicted = torch.tensor([[0.05, -0.05, 0.05], [0.01, 0.01, -0.01], [0.2, 0.2, 0.2]], requires_grad=True)
+    pseudo = pseudo_rotation(predicted, seeded())
+    assert not pseudo.requires_grad
+    assert torch.equal(pseudo[0], predicted[0])
+    assert (pseudo[1:].abs() <= 0.05).all() and (pseudo[1:] != predicted[1:]).all()
+    assert torch.equal(pseudo, pseudo_rotation(predicted, seeded()))
+    together = pseudo_rotation(predicted, seeded(), reference_numerics=True)  # mean 0.087: all are trusted
+    assert torch.equal(together, predicted)
+
+
+def test_drawn_rotations_are_uniform():
+    drawn = pseudo_rotation(torch.zeros(4000, 3), seeded())
+    assert drawn.abs().max() <= 0.05 and drawn.abs().max() > 0.0499
+    assert drawn.mean().item() == pytest.approx(0, abs=0.001)
+    assert drawn.std().item() == pytest.approx(0.1 / math.sqrt(12), rel=0.02)
+
+
+def test_rotation_terms_by_hand():
+    found, pseudo = torch.tensor([[0.1, 0.0, -0.1]]), torch.tensor([[0.05, 0.05, -0.1]])
+    assert rotation_consistency_loss(found, pseudo).item() == pytest.approx(0.1 / 3)
+    before = torch.tensor([[0.09, -0.09, 0.09], [0.03, 0.03, 0.03]], requires_grad=True)
+    after = torch.tensor([[0.01, 0.01, -0.01], [0.02, -0.02, 0.02]], requires_grad=True)
+    loss = rotation_triplet_loss(before, after)  # 0.01 - 0.09 + 0.05 < 0; 0.02 - 0.03 + 0.05 = 0.04
+    assert loss.item() == pytest.approx(0.02)
+    loss.backward()
+    assert before.grad is None
+    assert (after.grad[0] == 0).all() and (after.grad[1].sign() == after[1].sign()).all()
+
+
+def test_gradients_of_the_rotation_terms():
+    r = (0.1 * torch.randn(4, 3, generator=seeded(), dtype=torch.float64)).requires_grad_()
+    other = 0.1 * torch.randn(4, 3, generator=seeded(1), dtype=torch.float64)
+    assert gradcheck(lambda x: rotation_consistency_loss(x, other), r)
+    assert gradcheck(lambda x: rotation_triplet_loss(other, x), r)
+
+
+# --- V2 -----------------------------------------------------------------------------------------------------------
+
+
+def test_v2_without_rotation_is_v1(batch, monkeypatch):
+    """A RectifyNet that says nothing leaves the sources as they are, and so the terms of V1."""
+    one, two = build("v1").eval(), build("v2").eval()
+    two.load_state_dict(one.state_dict(), strict=False)
+    monkeypatch.setattr(two.rectify_net, "forward", lambda target, source: 0 * target[:, :3, 0, 0])
+    with torch.no_grad():
+        expected, found = one.compute_loss(batch), two.compute_loss(batch)
+    for name, term in expected.terms.items():
+        assert torch.allclose(found.terms[name], term, rtol=1e-3), name
+    assert found.terms["rotation_triplet"].item() == pytest.approx(0.05)
+    assert found.logged["rotation_before"] == 0
+    assert found.pictures["rectified"].shape == (3, 64, 3 * 64)
+
+
+def test_v2_undoes_a_known_rotation(batch, monkeypatch):
+    """Sources that are the target, turned: with the true rotations, the rectified sources are the target again."""
+    model = build("v2").eval()
+    target = batch["images"][:, 0].float()
+    K = batch["K"]
+    true = torch.tensor([[0.03, -0.04, 0.05]]).repeat(2, 1)
+    (turned, _), _ = model.turn([target, target], [-true, -true], K)  # small angles: nearly the inverse
+    frames = [target, turned, turned]
+    monkeypatch.setattr(model.rectify_net, "forward", lambda a, b: true.repeat(len(a) // 2, 1))
+    rectified = model.rectify(frames, K)
+    inner = rectified.seen[1] & (torch.nn.functional.avg_pool2d(rectified.seen[1].float(), 9, 1, 4) > 0.999)
+    error = (rectified.frames[1] - target).abs().mean(1, keepdim=True)[inner].mean()
+    before = (turned - target).abs().mean(1, keepdim=True)[inner].mean()
+    assert inner.float().mean() > 0.5 and error < 0.4 * before
+    left = rotation_angle(euler_to_matrix(true[0]) @ euler_to_matrix(-true[0]))
+    assert left < 0.004  # what the two orders of the angles differ by
+
+
+def test_the_photometric_error_finds_the_rotation_between_two_views():
+    """Two rendered views of a room that differ by a pure rotation: what RectifyNet is asked for, found without it."""
+    camera, scene = pinhole_camera(96, 64, 65.0), make_scene(3, "room")
+    pose = make_path(scene, 0, 2)[0]
+    true = torch.tensor([[0.04, -0.06, 0.03]])
+    turned = pose.copy()
+    turned[:3, :3] = pose[:3, :3] @ euler_to_matrix(true)[0].numpy().T  # X_source = R X_target
+    renderer = Renderer(scene, camera)
+    target, source = (
+        normalize(torch.from_numpy(renderer.render(p)[0].transpose(2, 0, 1).copy()))[None] for p in (pose, turned)
+    )
+    intrinsics = torch.from_numpy(camera.K).float()[None]
+    angles = torch.zeros(1, 3, requires_grad=True)
+    optimizer = torch.optim.Adam([angles], lr=0.01)
+    for step in range(80):
+        optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / 80)
+        warped, seen = inverse_rotation_warp(source, angles, intrinsics)
+        loss = masked_mean(photometric_error(target, warped), seen)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    left = rotation_angle(euler_to_matrix(angles.detach()[0]) @ euler_to_matrix(true[0]).T)
+    assert math.degrees(left) < 0.3
+
+
+def test_what_a_rotation_left_empty_is_not_valid(batch, monkeypatch):
+    model = build("v2").eval()
+    half_turned = torch.tensor([[0.0, 0.4, 0.0]])
+    monkeypatch.setattr(model.rectify_net, "forward", lambda a, b: half_turned.repeat(len(a), 1))
+    monkeypatch.setattr(model.pose_net, "forward", lambda a, b: torch.zeros(len(a), 6))
+    frames = model.frames_of(batch)
+    with torch.no_grad():
+        rectified = model.rectify(frames, batch["K"])
+        options = type(model.options)(auto_mask=False)
+        views = model.synthesize(rectified.frames, batch["K"], options, rectified.seen)
+    empty = ~rectified.seen[1]
+    assert 0.1 < empty.float().mean() < 0.9
+    for pair in views.pairs:  # no motion: a pixel sees its own place in the other frame
+        assert not (pair.valid & empty).any() and (pair.valid == ~empty).float().mean() > 0.95
+
+
+# --- ranking (V3) -------------------------------------------------------------------------------------------------
+
+
+def test_dynamic_pairs_join_the_least_consistent_with_the_others():
+    consistency = torch.rand(2, 1000, generator=seeded())
+    dynamic, reliable = dynamic_pairs(consistency, seeded(1))
+    assert dynamic.shape == reliable.shape == (2, 200)
+    for row in range(2):
+        limit = consistency[row].sort().values[199]
+        assert (consistency[row][dynamic[row]] <= limit).all() and (consistency[row][reliable[row]] > limit).all()
+        assert len(dynamic[row].unique()) == 200 and len(reliable[row].unique()) > 100
+
+
+def test_random_pairs_are_no_neighbours():
+    a, b = random_pairs(torch.zeros(3, 10_000), 0.1, seeded())
+    assert a.shape == (3, 1000)
+    assert (a - b).abs().float().mean().item() == pytest.approx(10_000 / 3, rel=0.05)
+    assert not torch.equal(a[0], a[1])
+
+
+def test_ranking_by_hand():
+    """Two depths, 1 and 2 units: each pair across is in order or out of it by one unit."""
+    pseudo = torch.ones(1, 1, 20, 20)
+    pseudo[..., 10:] = 2.0
+    consistency = torch.ones(1, 1, 20, 20)
+    consistency[..., :4] = 0.0  # a fifth, all of it near
+    for depth, z in ((pseudo, 1.0), (3 - pseudo, -1.0)):
+        loss = dynamic_ranking_loss(depth, pseudo, consistency, seeded())
+        assert loss.item() == pytest.approx(math.log1p(math.exp(-z)), rel=1e-5)
+    scaled = dynamic_ranking_loss(pseudo, 70 * pseudo, consistency, seeded())
+    assert scaled.item() == pytest.approx(math.log1p(math.exp(-1)), rel=1e-5)
+
+
+@pytest.mark.parametrize("pseudo", [torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)], ids=["flat", "unknown"])
+def test_ranking_without_a_pair_is_zero_with_a_gradient(pseudo):
+    depth = torch.rand(1, 1, 16, 16, generator=seeded()).requires_grad_()
+    loss = dynamic_ranking_loss(depth, pseudo, torch.rand(1, 1, 16, 16), seeded())
+    loss.backward()
+    assert loss == 0 and (depth.grad == 0).all()
+
+
+def test_ranking_of_far_apart_depths_is_finite():
+    depth = torch.tensor([0.1, 1e4]).repeat(50).reshape(1, 1, 10, 10).requires_grad_()
+    loss = dynamic_ranking_loss(depth, 1 / depth.detach(), torch.rand(1, 1, 10, 10), seeded())
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(depth.grad).all()
+
+
+# --- normals (V3) -------------------------------------------------------------------------------------------------
+
+
+def roof(slope: float) -> torch.Tensor:
+    """Depth (1, 1, 64, 64) of two planes that meet in the middle column, z = 2 + slope |x|, below something far away.
+
+    The step to what is far is the steepest of the image, so that the planes themselves are no edges.
+    """
+    u = (torch.arange(64.0) - 31.5) / 40
+    depth = (2 / (1 - slope * u.abs())).repeat(1, 1, 64, 1)
+    depth[..., :3, :] = 30.0
+    return depth
+
+
+def roof_image() -> torch.Tensor:
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 32:] = 1.0
+    return image
+
+
+def test_normal_ranking_of_two_planes_by_hand():
+    """Pairs across the ridge have n.n* = cos of the angle between the planes, the others 1."""
+    normals, flat = surface_normals(roof(0.6), K), surface_normals(torch.full((1, 1, 64, 64), 2.0), K)
+    angle = 2 * math.atan(0.6)
+    loss = normal_ranking_loss(flat, normals, roof(0.6), roof_image(), seeded())
+    assert loss.item() == pytest.approx((1 - math.cos(angle)) / 3, rel=1e-3)  # of three pairs, the middle one crosses
+    assert normal_ranking_loss(normals, normals, roof(0.6), roof_image(), seeded()) == 0
+    turned_over = normal_ranking_loss(-normals, normals, roof(0.6), roof_image(), seeded())
+    assert turned_over.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_normal_ranking_without_edges_is_zero_with_a_gradient():
+    flat = torch.full((2, 1, 64, 64), 2.0)
+    normals = surface_normals(flat, K).requires_grad_()
+    loss = normal_ranking_loss(normals, normals.detach(), flat, torch.zeros(2, 3, 64, 64), seeded())
+    loss.backward()
+    assert loss == 0 and (normals.grad == 0).all()
+
+
+def test_normal_ranking_leaves_depth_edges_out():
+    """Two walls at 2 m and 4 m: the only edge of the image is an edge of depth, where nothing may be compared."""
+    steps = torch.full((1, 1, 64, 64), 2.0)
+    steps[..., 32:] = 4.0
+    normals = torch.randn(1, 3, 64, 64, generator=seeded())
+    constant = torch.zeros(1, 3, 64, 64)
+    constant[:, 2] = 1.0
+    assert normal_ranking_loss(normals, constant, steps, roof_image(), seeded()) == 0
+
+
+def test_normals_next_to_the_unknown_do_not_count():
+    depth = torch.full((1, 1, 8, 8), 2.0)
+    depth[0, 0, 4, 4] = 0.0
+    known = normals_known(depth)
+    assert known.sum() == 64 - 9 and not known[0, 0, 3:6, 3:6].any()
+    one, other = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    other[0, :, 3:6, 3:6] = 1.0
+    assert normal_matching_loss(one, other, known) == 0
+    assert normal_matching_loss(one, other).item() == pytest.approx(9 / 64)
+
+
+def test_gradients_of_the_pseudo_depth_terms():
+    depth = (1 + torch.rand(1, 1, 48, 48, generator=seeded(), dtype=torch.float64)).requires_grad_()
+    pseudo = 1 + torch.rand(1, 1, 48, 48, generator=seeded(1), dtype=torch.float64)
+    consistency, image = torch.rand(1, 1, 48, 48, dtype=torch.float64), torch.rand(1, 3, 48, 48, dtype=torch.float64)
+    k = K.double()
+
+    def terms(z):
+        rays = z[..., :2, :2]  # a corner is enough to differentiate
+        whole = torch.cat([torch.cat([rays, depth.detach()[..., :2, 2:]], 3), depth.detach()[..., 2:, :]], 2)
+        normals, theirs = surface_normals(whole, k), surface_normals(pseudo, k)
+        return dynamic_ranking_loss(whole, pseudo, consistency, seeded()) + normal_ranking_loss(
+            normals, theirs, pseudo, image, seeded()
+        )
+
+    assert gradcheck(terms, depth.detach()[..., :2, :2].clone().requires_grad_())
+
+
+# --- pseudo depth on disk -----------------------------------------------------------------------------------------
+
+
+def test_pseudo_depth_moves_with_the_images(tiny_data):
+    """Under one augmentation, pseudo depth read from the ground truth stays where the picture's content is."""
+    scenes = SceneFolder(tiny_data).training
+    plain = SequenceDataset(scenes, 64, 80, pseudo_depth=PseudoDepth("depth"))
+    truth = read_depth(scenes[0].depths[3], 1.0)
+    assert np.allclose(plain[2]["pseudo_depth"][0], truth)
+    mirrored = SequenceDataset(scenes, 64, 80, augmentation=Augmentation(1.0, 1.0), pseudo_depth=PseudoDepth("depth"))
+    assert np.allclose(mirrored[0, 2]["pseudo_depth"][0], truth[:, ::-1], atol=1e-2 * truth.max())
+    zoomed = SequenceDataset(scenes, 64, 80, augmentation=Augmentation(0.0, 2.0), pseudo_depth=PseudoDepth("depth"))
+    sample = zoomed[0, 2]
+    zoom = sample["K"][0, 0] / plain[2]["K"][0, 0]
+    u, v = 30, 20
+    ray = torch.linalg.inv(sample["K"]) @ torch.tensor([u, v, 1.0])  # the same ray in the plain image
+    there = plain[2]["K"] @ ray
+    assert zoom > 1.01
+    near = truth[int(there[1]) : int(there[1]) + 2, int(there[0]) : int(there[0]) + 2]
+    assert near.min() * 0.999 <= sample["pseudo_depth"][0, v, u] <= near.max() * 1.001
+
+
+def test_inverse_pseudo_depth_of_another_size_becomes_depth(own_data):
+    scene = SceneFolder(own_data).training[0]
+    folder = own_data / "elsewhere" / scene.name
+    folder.mkdir(parents=True)
+    for image in scene.images:
+        disparity = np.full((128, 160), 8.0, np.float32)
+        disparity[:, 80:] = 2.0
+        disparity[:64, 80:] = 1e-6  # the sky
+        np.save(folder / f"{image.stem}.npy", disparity)
+    data = SequenceDataset([scene], 64, 80, pseudo_depth=PseudoDepth(str(folder.parent), "inverse"))
+    depth = data[0]["pseudo_depth"][0]
+    assert depth.shape == (64, 80) and depth.dtype == torch.float32
+    assert (depth[40, 10] / 1, depth[40, 70], depth[10, 70]) == (1.0, 4.0, 100.0)
+
+
+def test_unknown_pseudo_depth_does_not_leak_into_its_neighbours(own_data):
+    scene = SceneFolder(own_data).training[0]
+    folder = own_data / "training" / scene.name / "pseudo_depth"
+    folder.mkdir()
+    for image in scene.images:
+        stored = np.full((64, 80), 500, np.uint16)
+        stored[20:30, 20:30] = 0
+        cv2.imwrite(str(folder / f"{image.stem}.png"), stored)
+    depth = SequenceDataset([scene], 96, 128, augmentation=Augmentation(), pseudo_depth=PseudoDepth())[0, 3]
+    assert set(depth["pseudo_depth"].unique().tolist()) == {0.0, 500.0}
+
+
+def test_missing_pseudo_depth_is_named(own_data):
+    scene = SceneFolder(own_data).training[0]
+    with pytest.raises(DataError, match=r"scene 'train_0000' has no pseudo depth .*--samples.pseudo_depth.folder"):
+        SequenceDataset([scene], 64, 80, pseudo_depth=PseudoDepth())
+    scene.depths[2].unlink()
+    with pytest.raises(DataError, match=rf"1 of 8 images have no partner .*'{scene.images[2].name}' needs"):
+        SequenceDataset([scene], 64, 80, pseudo_depth=PseudoDepth("depth"))
+    with pytest.raises(ConfigError, match="expected relative or inverse"):
+        PseudoDepth("depth", "metric")
+    np.save(scene.depths[0].with_suffix(".npy"), np.ones((50, 50)))
+    with pytest.raises(DataError, match="is 50x50, its frame 80x64, expected the same aspect ratio"):
+        PseudoDepth("depth").read(scene.depths[0].with_suffix(".npy"), (64, 80))
+
+
+# --- every version ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {version: build(version, batch_frames=version != "v3") for version in VERSIONS}
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_every_parameter_learns_from_the_sum_of_the_weighted_terms(batch, models, version):
+    model = models[version]
+    loss = model.compute_loss(batch)
+    loss.total.backward()
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert not idle
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert all(".fc." in name or ".dispconvs." in name for name in frozen)
+    weights = vars(model.weights)
+    assert weights.keys() == loss.terms.keys()
+    assert loss.total.item() == pytest.approx(sum(weights[n] * t.item() for n, t in loss.terms.items()), rel=1e-5)
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("kind", ["black", "static", "noise"])
+def test_every_loss_and_gradient_is_finite(batch, models, version, kind):
+    images = {
+        "black": torch.zeros_like(batch["images"]),
+        "static": batch["images"][:, :1].expand_as(batch["images"]),
+        "noise": torch.randint(0, 256, batch["images"].shape, generator=seeded(), dtype=torch.uint8),
+    }[kind]
+    pseudo = batch["pseudo_depth"] if kind == "noise" else torch.zeros_like(batch["pseudo_depth"])
+    model = models[version]
+    model.zero_grad()
+    loss = model.compute_loss({"images": images, "K": batch["K"], "pseudo_depth": pseudo})
+    loss.total.backward()
+    assert all(torch.isfinite(term) for term in (loss.total, *loss.terms.values()))
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_v2_starts_from_v1(models, tmp_path):
+    taught, path = models["v1"], tmp_path / "v1.ckpt"
+    torch.save({"state_dict": taught.state_dict(), "hyper_parameters": dict(taught.hparams)}, path)
+    torch.manual_seed(5)
+    model = SCDepthV2(pretrained="none", start=path)
+    for name, value in taught.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+
+
+def test_the_version_is_asked_for_on_the_line_or_in_the_file(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("version: v2\n")
+    assert asked_version([]) == "v1"
+    assert asked_version(["--config", str(path), "--data", "x", "--model.encoder", "resnet50"]) == "v2"
+    assert asked_version(["--config", str(path), "--version", "v3"]) == "v3"
+    assert asked_version([f"--config={path}", "--version=v1"]) == "v1"
+    with pytest.raises(ConfigError, match="version is 'v4', expected one of v1, v2, v3"):
+        asked_version(["--version", "v4"])
