@@ -10,13 +10,14 @@ import argparse
 import json
 import multiprocessing
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from scdepth_core.arguments import image_size
 from scdepth_core.errors import BackendError, ConfigError
 from scdepth_core.inference.backends import KINDS, check_names, load_backend, resolve_device
 from scdepth_core.inference.backends.base import Source
@@ -76,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exported", type=Path, nargs="+", default=[], help="files of 'scdepth export' of these weights"
     )
-    parser.add_argument("--size", metavar="WxH", help="network input instead of the weights' own, multiples of 32")
+    parser.add_argument("--size", type=image_size, metavar="WxH", help="network input (default: that of the weights)")
     parser.add_argument(
         "--backends",
         nargs="+",
@@ -112,7 +113,9 @@ def run(args: argparse.Namespace) -> int:
     baseline = measure(plain, runs, rows, args.rounds, source.metadata)
     for name, (what, backend, precision) in sources.items():
         if name in runs and not args.no_memory:
-            rows[name].memory_mb = memory_alone(what.file or args.weights, args.size, device, backend, precision)
+            rows[name].memory_mb = memory_alone(
+                what.file or args.weights, args.size, runs[name].device, backend, precision
+            )
     report = {
         "machine": {**machine, "load_average_after": describe_machine(device)["load_average"]},
         "network": {**asdict(source.metadata), "rounds": args.rounds},
@@ -122,16 +125,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def resized(source: Source, size: str | None) -> Source:
-    """The same network for another input size; how fast a network is does not depend on its weights."""
-    if size is None:
+def resized(source: Source, size: tuple[int, int] | None) -> Source:
+    """The same network for another input (width, height); how fast it is does not depend on its weights."""
+    if size is None or source.file is not None:
         return source
-    from dataclasses import replace
-
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f"--size is '{size}', expected WIDTHxHEIGHT such as 320x256")
-    return Source(replace(source.metadata, width=int(width), height=int(height)), network=source.network)
+    return Source(replace(source.metadata, width=size[0], height=size[1]), network=source.network)
 
 
 def chosen(names: list[str] | None, device: torch.device) -> list[str]:
@@ -183,7 +181,9 @@ def measure(plain: Plain, runs: dict, rows: dict[str, Row], rounds: int, metadat
     return baseline
 
 
-def memory_alone(weights: Path | None, size: str | None, device: torch.device, backend: str, precision: str) -> float:
+def memory_alone(
+    weights: Path | None, size: tuple[int, int] | None, device: torch.device, backend: str, precision: str
+) -> float:
     """Peak memory of a fresh process that loads this backend and runs three frames, MB."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
@@ -207,7 +207,7 @@ def markdown(report: dict) -> str:
         f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
         f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
         f"{machine['load_average_after']} after. {versions}.",
-        f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10 % – 90 %).",
+        f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10–90 %).",
         "",
         "| how | ms a frame | times plain PyTorch | CPU ms | depth error max / mean | ready in | memory |",
         "| --- | --- | --- | --- | --- | --- | --- |",
