@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def test_ratios_are_those_of_the_same_round(monkeypatch):
             return np.ones((1, 32, 32), np.float32)
 
     ticks = iter([0, 4, 4, 5, 5, 45, 45, 55])
-    monkeypatch.setattr("scdepth_core.inference.bench.time.perf_counter", lambda: next(ticks))
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks), process_time=lambda: 0)
+    monkeypatch.setattr("scdepth_core.inference.bench.time", clock)
     rows = {"x": Row("x")}
     measure(Constant(), {"x": Constant()}, rows, 2, WeightsMetadata(height=32, width=32))
     assert rows["x"].ratio == rows["x"].ratio_low == rows["x"].ratio_high == 4

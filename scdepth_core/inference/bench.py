@@ -113,9 +113,8 @@ def run(args: argparse.Namespace) -> int:
     baseline = measure(plain, runs, rows, args.rounds, source.metadata)
     for name, (what, backend, precision) in sources.items():
         if name in runs and not args.no_memory:
-            rows[name].memory_mb = memory_alone(
-                what.file or args.weights, args.size, runs[name].device, backend, precision
-            )
+            weights, device_used = what.file or args.weights, str(runs[name].device)
+            rows[name].memory_mb = memory_alone(weights, args.size, device_used, backend, precision)
     report = {
         "machine": {**machine, "load_average_after": describe_machine(device)["load_average"]},
         "network": {**asdict(source.metadata), "rounds": args.rounds},
@@ -181,13 +180,10 @@ def measure(plain: Plain, runs: dict, rows: dict[str, Row], rounds: int, metadat
     return baseline
 
 
-def memory_alone(
-    weights: Path | None, size: tuple[int, int] | None, device: torch.device, backend: str, precision: str
-) -> float:
-    """Peak memory of a fresh process that loads this backend and runs three frames, MB."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak_of_run, (weights, size, str(device), backend, precision, torch.get_num_threads()))
+def memory_alone(*what) -> float:
+    """Peak memory, MB, of a fresh process that runs three frames: weights, size, device, backend and precision."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_of_run, (*what, torch.get_num_threads()))
 
 
 def _peak_of_run(weights, size, device, backend, precision, threads) -> float:

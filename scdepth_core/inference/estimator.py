@@ -51,6 +51,11 @@ class DepthEstimator:
         source = open_source(weights)
         return cls(load_backend(source, device, backend, precision), source.metadata)
 
+    @property
+    def device(self):
+        """Where the network runs: a torch.device."""
+        return self.backend.device
+
     def predict(self, rgb: np.ndarray) -> np.ndarray:
         """Depth (H, W) float32, network units, of an image (H, W, 3) uint8 RGB of any size.
 
