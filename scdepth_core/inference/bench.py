@@ -20,7 +20,7 @@ from tqdm import tqdm
 from scdepth_core.arguments import image_size
 from scdepth_core.errors import BackendError, ConfigError
 from scdepth_core.inference.backends import KINDS, check_names, load_backend, resolve_device
-from scdepth_core.inference.backends.base import Source
+from scdepth_core.inference.backends.base import Source, cpu_features
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.machine import describe_machine, peak_memory
 from scdepth_core.inference.parity import depth_change, random_frames
@@ -144,6 +144,8 @@ def chosen(names: list[str] | None, device: torch.device) -> list[str]:
 def load_row(name: str, source: Source, device: torch.device, backend: str, precision: str):
     """A row and its backend; where it cannot run here, the reason and None."""
     where = "cpu" if source.file is not None and source.file.suffix == ".xml" else str(device)
+    if source.file_precision == "int8" and "int8" not in cpu_features():
+        return Row(name, reason="this CPU has no instructions for int8 (VNNI or AMX)"), None
     started = time.perf_counter()
     try:
         ready = load_backend(source, where, backend, precision)

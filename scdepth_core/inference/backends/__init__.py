@@ -55,8 +55,8 @@ def load_backend(source: Source, device: str = "auto", backend: str = "auto", pr
     Args:
         source: weights, or an exported file.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-        backend: one of KINDS, or 'auto': on CUDA a CUDA graph; on the CPU OpenVINO where it is installed (the same
-            depth, faster), PyTorch otherwise; for an exported file the one that reads it.
+        backend: one of KINDS, or 'auto': on the CPU OpenVINO where it is installed (the same depth, faster), otherwise
+            PyTorch; for an exported file the one that reads it.
         precision: one of PRECISIONS, or 'auto': float32, and for an exported file what it was exported in.
 
     Raises:
@@ -102,9 +102,8 @@ def _chosen(source: Source, device: torch.device, backend: str) -> str:
         return backend
     if source.file is not None:
         return next(name for name, kind in KINDS.items() if kind.reads == source.file.suffix)
-    if device.type == "cuda":
-        return "cuda-graph"
-    return "openvino" if is_installed(*KINDS["openvino"].needs) else "torch"
+    has_openvino = device.type == "cpu" and is_installed(*KINDS["openvino"].needs)
+    return "openvino" if has_openvino else "torch"
 
 
 def _check_file(source: Source, name: str) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from scdepth_core.errors import BackendError
-from scdepth_core.inference.backends.base import Backend, Source
+from scdepth_core.inference.backends.base import Backend, Source, cpu_features
 from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.convert import openvino_model
 from scdepth_core.inference.engine_cache import engine, engine_key
 
-HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}  # int8 is in the file; what is left of it runs in this
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVino(Backend):
@@ -45,7 +45,7 @@ class OpenVino(Backend):
         return self._request.get_output_tensor(0).data
 
     def _open(self, model):
-        hint = HINTS[self.precision]
+        hint = HINTS[self._precision_of_floats()]
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -57,6 +57,12 @@ class OpenVino(Backend):
         if used not in (hint, {"bf16": "bfloat16", "f32": "float32"}[hint]):
             raise BackendError(f"OpenVINO computes in {used} on this CPU instead of {hint} – choose another precision")
         return compiled.create_infer_request()
+
+    def _precision_of_floats(self) -> str:
+        """int8 is in the file itself; what a quantized network computes beside it is as well done in 16 bits."""
+        if self.precision == "int8":
+            return "bfloat16" if "bfloat16" in cpu_features() else "float32"
+        return self.precision
 
     def _unpack(self, payload: bytes):
         size = int.from_bytes(payload[:8], "little")
