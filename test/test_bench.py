@@ -36,9 +36,9 @@ def test_a_table_with_machine_ratios_and_reasons(untrained_weights, capsys):
 
 
 def test_memory_is_that_of_a_process_of_its_own(untrained_weights, capsys):
-    assert bench(untrained_weights, "--backends", "torch", "--rounds", 1, "--size", "64x32", "--json") == 0
+    assert bench(untrained_weights, "--backends", "torch", "--rounds", 1, "--size", "128x64", "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert 50 < report["rows"][1]["memory_mb"] < 5000 and report["network"]["width"] == 64
+    assert 50 < report["rows"][1]["memory_mb"] < 5000 and report["network"]["width"] == 128
 
 
 def test_ratios_are_those_of_the_same_round(monkeypatch):

@@ -41,7 +41,8 @@ def torch_export_bytes(source: Source, precision: str) -> bytes:
     """A .pt2 archive, with describe() as the extra file 'scdepth'."""
     file = io.BytesIO()
     extra = {ENTRY: describe(source.metadata, precision)}
-    torch.export.save(exported_program(source, precision), file, extra_files=extra)
+    with quiet():
+        torch.export.save(exported_program(source, precision), file, extra_files=extra)
     return file.getvalue()
 
 
@@ -53,7 +54,7 @@ def onnx_bytes(source: Source, precision: str) -> bytes:
     """
     for module in ("onnx", "onnxscript"):
         import_optional(module, "onnx", "conversion to ONNX")
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             exported_program(source, precision), dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
         )
@@ -75,7 +76,7 @@ def openvino_model(source: Source, precision: str):
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
-    with _quiet():
+    with quiet():
         front_end = FrontEndManager().load_by_framework("pytorch")
         decoder = TorchFXPythonDecoder.from_exported_program(exported_program(source, "float32"))
         model = front_end.convert(front_end.load(decoder))
@@ -87,7 +88,7 @@ def openvino_model(source: Source, precision: str):
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """Converters warn and log about their own insides."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -18,7 +18,7 @@ from scdepth_core.errors import BackendError, ConfigError, DataError
 from scdepth_core.inference.backends import load_backend
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional
-from scdepth_core.inference.convert import onnx_bytes, openvino_model, torch_export_bytes
+from scdepth_core.inference.convert import onnx_bytes, openvino_model, quiet, torch_export_bytes
 from scdepth_core.inference.estimator import DepthEstimator
 from scdepth_core.inference.evaluate import frames_with_depth, predict_pairs
 from scdepth_core.inference.exported_file import open_source
@@ -127,7 +127,7 @@ def compare(path: Path, source: Source, args: argparse.Namespace, own: list[np.n
         return {"depth_change": changes}
     folder = SceneFolder(args.data)
     pairs = frames_with_depth(folder, "auto")
-    both = {"float32": DepthEstimator(reference, source.metadata), args.precision: DepthEstimator.load(path, "cpu")}
+    both = {"pytorch": DepthEstimator(reference, source.metadata), "file": DepthEstimator.load(path, "cpu")}
     abs_rel = {
         name: evaluate(predict_pairs(estimator, pairs, folder.depth_factor), protocol_named("custom")).errors["image"]
         for name, estimator in both.items()
@@ -139,7 +139,8 @@ def runner(path: Path, target: str) -> Callable[[np.ndarray], np.ndarray]:
     """A function from pixels to depth that runs the file in the library that it was made for, on the CPU."""
     if target != "torch-export":
         return load_backend(open_source(path), "cpu").predict
-    module = torch.export.load(path).module()
+    with quiet():
+        module = torch.export.load(path).module()
 
     def predict(pixels: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -181,8 +182,8 @@ def _sentences(report: dict) -> str:
             f"max {change['max']:.2e}, mean {change['mean']:.2e}"
         )
     if "abs_rel" in report:
-        (_, before), (name, after) = report["abs_rel"].items()
-        lines.append(f"abs_rel with a scale for each image: {before:.4f} in float32, {after:.4f} in {name}")
+        pytorch, file = report["abs_rel"]["pytorch"], report["abs_rel"]["file"]
+        lines.append(f"abs_rel with a scale for each image: {pytorch:.4f} in PyTorch float32, {file:.4f} in this file")
     elif report["precision"] == "int8":
         lines.append("'scdepth evaluate --weights' takes this file and gives its abs_rel, where there is ground truth")
     return "\n".join(lines)
