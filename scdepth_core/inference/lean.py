@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from scdepth_core.checkpoint import WeightsMetadata
+from scdepth_core.checkpoint import NEVER_RUN, WeightsMetadata
 from scdepth_core.errors import BackendError
 from scdepth_core.networks import DepthNet
 
@@ -47,10 +47,10 @@ class LeanDepthNet(nn.Module):
 
 @torch.no_grad()
 def fold_batch_norm(network: DepthNet) -> DepthNet:
-    """An evaluating float32 copy on the CPU, each batch norm folded into the convolution before it, unused layers out.
+    """An evaluating float32 copy on the CPU, each batch norm folded into the convolution before it, idle layers out.
 
-    What follows what is seen by running the network once, so this holds for every encoder. The copy is then compared
-    with the original.
+    Which batch norm follows which convolution is seen by running the network once, so this holds for every encoder.
+    The copy is then compared with the original.
 
     Raises:
         BackendError: the copy gives another depth (a convolution whose output goes elsewhere, too).
@@ -58,12 +58,13 @@ def fold_batch_norm(network: DepthNet) -> DepthNet:
     network = copy.deepcopy(network).cpu().float().eval()
     generator = torch.Generator().manual_seed(0)
     probe = torch.rand(1, 3, *PROBE_SIZE, generator=generator) * 4 - 2
-    expected, pairs, idle = _observe(network, probe)
+    expected, pairs = _observe(network, probe)
     for conv_name, norm_name in pairs:
         conv, norm = network.get_submodule(conv_name), network.get_submodule(norm_name)
         _replace(network, conv_name, fuse_conv_bn_eval(conv, norm))
         _replace(network, norm_name, getattr(norm, "act", nn.Identity()))  # some batch norms carry their activation
-    for name in idle:
+    present = {name for name, _ in network.named_modules()}
+    for name in present.intersection(prefix.removesuffix(".") for prefix in NEVER_RUN):
         _replace(network, name, nn.Identity())
     error = (network(probe) / expected - 1).abs().max().item()
     if not error < FOLDING_TOLERANCE:
@@ -74,14 +75,13 @@ def fold_batch_norm(network: DepthNet) -> DepthNet:
     return network.requires_grad_(False)
 
 
-def _observe(network: DepthNet, probe: Tensor) -> tuple[Tensor, list[tuple[str, str]], list[str]]:
-    """Run once: the depth, (convolution, batch norm) names where one feeds the other, layers that did not run."""
+def _observe(network: DepthNet, probe: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """Run once: the depth, and (convolution, batch norm) by name where one feeds the other."""
     outputs: dict[str, Tensor] = {}  # of convolutions, by name
-    ran, pairs, hooks = set(), [], []
+    pairs, hooks = [], []
 
     def hook(name):
         def note(module, inputs, output):
-            ran.add(name)
             if isinstance(module, nn.Conv2d):
                 outputs[name] = output
             elif isinstance(module, nn.BatchNorm2d):
@@ -89,13 +89,13 @@ def _observe(network: DepthNet, probe: Tensor) -> tuple[Tensor, list[tuple[str, 
 
         return note
 
-    layers = {name: m for name, m in network.named_modules() if next(m.parameters(recurse=False), None) is not None}
-    for name, module in layers.items():
-        hooks.append(module.register_forward_hook(hook(name)))
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            hooks.append(module.register_forward_hook(hook(name)))
     depth = network(probe)
     for handle in hooks:
         handle.remove()
-    return depth, pairs, [name for name in layers if name not in ran]
+    return depth, pairs
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
