@@ -17,7 +17,7 @@ import torch
 
 from scdepth_core.checkpoint import WeightsMetadata
 from scdepth_core.inference.backends.base import Source
-from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.backends.libraries import import_optional, unreported
 from scdepth_core.inference.lean import LeanDepthNet
 
 INPUT, OUTPUT = "pixels", "depth"
@@ -89,11 +89,11 @@ def openvino_model(source: Source, precision: str):
 
 @contextmanager
 def quiet():
-    """Converters warn and log about their own insides."""
+    """For converters: they warn and log about their own insides, and import what reports to its makers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with unreported(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

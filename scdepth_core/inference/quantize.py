@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 import numpy as np
 
 from scdepth_core.inference.backends.base import Source
-from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.backends.libraries import import_optional, unreported
 from scdepth_core.inference.convert import ENTRY, describe, openvino_model
 
 
@@ -32,7 +32,7 @@ def quantized_model(source: Source, frames: Sequence[np.ndarray]):
     model = openvino_model(source, "float32")
     convolutions = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with redirect_stdout(sys.stderr):  # its progress bar is not our answer
+    with unreported(), redirect_stdout(sys.stderr):  # its progress bar is not our answer
         quantized = nncf.quantize(
             model,
             nncf.Dataset(frames),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from contextlib import contextmanager
 from types import ModuleType
 
 from scdepth_core.errors import BackendError
@@ -18,9 +19,6 @@ def is_installed(*modules: str) -> bool:
 def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
     """Import a library of one of our extras.
 
-    OpenVINO and ONNX Runtime report their use to their makers from the moment they are imported, unless they run in
-    continuous integration. We promise to ask the network for nothing, so this import looks like that to them.
-
     Args:
         module: such as 'openvino.frontend'.
         extra: of this package, which installs it.
@@ -29,15 +27,27 @@ def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
     Raises:
         BackendError: it is not installed, or its import fails.
     """
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
     try:
-        return importlib.import_module(module)
+        with unreported():
+            return importlib.import_module(module)
     except ImportError as error:
         raise BackendError(
             f"{purpose} needs '{module}', which cannot be imported ({error}) – "
             f"pip install 'scdepth_ros[{extra}]', or choose another backend"
         ) from error
+
+
+@contextmanager
+def unreported():
+    """For calls that may import OpenVINO or ONNX Runtime.
+
+    Both report their use to their makers from the moment they are imported, unless they run in continuous integration.
+    We promise to ask the network for nothing, so this looks like that to them.
+    """
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
     finally:
         if before is None:
             del os.environ["CI"]
