@@ -142,8 +142,8 @@ class DepthNode(LifecycleNode):
         """Import PyTorch, load the weights and run them once, so that the first frame takes as long as the tenth."""
         from scdepth_core.inference import DepthEstimator
         from scdepth_core.inference.pipeline import FramePipeline
-        from scdepth_core.scale import ScaleSettings
         from scdepth_core.inference.threads import limit_threads
+        from scdepth_core.scale import ScaleSettings
         from scdepth_ros.frame_processor import FrameProcessor
         from scdepth_ros.node_scale import NodeScale
 

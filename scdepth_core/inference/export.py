@@ -15,16 +15,17 @@ from tqdm import tqdm
 
 from scdepth_core.data.scene_folder import SceneFolder, image_files, read_image
 from scdepth_core.errors import BackendError, ConfigError, DataError
+from scdepth_core.evaluation import evaluate
 from scdepth_core.inference.backends import load_backend
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.convert import onnx_bytes, openvino_model, quiet, torch_export_bytes
 from scdepth_core.inference.estimator import DepthEstimator
-from scdepth_core.inference.evaluate import frames_with_depth, predict_pairs
+from scdepth_core.inference.evaluate import frames_with_depth, predict_frames
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.parity import BOUNDS, depth_change, random_frames
 from scdepth_core.inference.quantize import quantized_model
-from scdepth_core.metrics import evaluate, protocol_named
+from scdepth_core.metrics import protocol_named
 from scdepth_core.networks.normalization import resize_for_network
 
 TARGETS = {  # ending, precisions
@@ -127,9 +128,10 @@ def compare(path: Path, source: Source, args: argparse.Namespace, own: list[np.n
         return {"depth_change": changes}
     folder = SceneFolder(args.data)
     pairs = frames_with_depth(folder, "auto")
+    protocol = protocol_named(folder.preset.protocol)
     both = {"pytorch": DepthEstimator(reference, source.metadata), "file": DepthEstimator.load(path, "cpu")}
     abs_rel = {
-        name: evaluate(predict_pairs(estimator, pairs, folder.depth_factor), protocol_named("custom")).errors["image"]
+        name: evaluate(predict_frames(estimator, pairs, folder.depth_factor, None), protocol).errors["image"]
         for name, estimator in both.items()
     }
     return {"depth_change": changes, "abs_rel": {name: errors["abs_rel"] for name, errors in abs_rel.items()}}
