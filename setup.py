@@ -37,6 +37,9 @@ PSEUDO_DEPTH = ["onnxruntime>=1.20,<2", "transformers>=4.45", "pillow>=10"]
 TRAJECTORIES = ["evo>=1.31"]
 # Encoders beyond ResNet: --model.encoder timm/NAME.
 TIMM = ["timm>=1.0.20,<2"]
+# Faster inference than PyTorch's. On CUDA, put onnxruntime-gpu in the place of onnxruntime.
+ONNX = ["onnx>=1.18,<2", "onnxscript>=0.5,<1", "onnxruntime>=1.22,<2"]
+OPENVINO = ["openvino>=2026.0,<2027", "nncf>=3.0,<4"]
 TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
 
 setup(
@@ -56,7 +59,9 @@ setup(
         "consumers": CONSUMERS,
         "pseudo-depth": PSEUDO_DEPTH,
         "trajectories": TRAJECTORIES,
-        "test": TEST,
+        "onnx": ONNX,
+        "openvino": OPENVINO,
+        "test": [*TEST, *ONNX, *OPENVINO],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

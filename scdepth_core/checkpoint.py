@@ -70,6 +70,12 @@ class WeightsMetadata:
             raise CheckpointError(f"depth range is {self.min_depth} to {self.max_depth}, expected 0 < near < far")
 
 
+def metadata_from_json(entries: dict) -> WeightsMetadata:
+    """Metadata out of parsed JSON; entries that a later version may add are left out."""
+    known = {field.name for field in dataclasses.fields(WeightsMetadata)}
+    return WeightsMetadata(**{name: value for name, value in entries.items() if name in known})
+
+
 def save_weights(
     path: str | Path, state: dict[str, Tensor], metadata: WeightsMetadata, dtype: torch.dtype = torch.float32
 ) -> None:
@@ -234,10 +240,8 @@ def _load_inference_file(path: Path) -> tuple[dict[str, dict[str, Tensor]], Weig
         raise CheckpointError(
             f"'{path}' has format '{described.get('format')}', expected '{FORMAT}' – write it with 'scdepth train'"
         )
-    known = {field.name for field in dataclasses.fields(WeightsMetadata)}
     try:
-        entries = json.loads(described["metadata"])
-        return {"DepthNet": state}, WeightsMetadata(**{name: value for name, value in entries.items() if name in known})
+        return {"DepthNet": state}, metadata_from_json(json.loads(described["metadata"]))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"metadata of '{path}' cannot be read ({error}) – export or copy it again") from error
 

@@ -29,6 +29,8 @@ COMMANDS = {
         "a bag as an RGB-D sequence in TUM layout, with ORB-SLAM camera files",
     ),
     "view": ("scdepth_ros.view", "a moment of a bag or of live topics as a picture: image, depth, cloud"),
+    "export": ("scdepth_core.inference.export", "the network as ONNX, OpenVINO or torch.export file, checked"),
+    "bench": ("scdepth_core.bench", "how fast this machine is: bench infer"),
     "predict": ("scdepth_core.inference.predict", "depth of images, as arrays and pictures"),
 }
 OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it configures

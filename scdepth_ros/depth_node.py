@@ -13,7 +13,6 @@ import sys
 import time
 import traceback
 
-import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -141,21 +140,20 @@ class DepthNode(LifecycleNode):
 
     def _load_processor(self):
         """Import PyTorch, load the weights and run them once, so that the first frame takes as long as the tenth."""
-        import torch
-
         from scdepth_core.inference import DepthEstimator
         from scdepth_core.inference.pipeline import FramePipeline
+        from scdepth_core.inference.threads import limit_threads
         from scdepth_core.scale import ScaleSettings
         from scdepth_ros.frame_processor import FrameProcessor
         from scdepth_ros.node_scale import NodeScale
 
         settings = self._live.current
-        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) - 1))
-        cv2.setNumThreads(1)  # a second busy pool of threads costs far more than it brings
-        estimator = DepthEstimator.load(settings.weights or None, device=settings.device)
+        limit_threads(settings.threads)
+        estimator = DepthEstimator.load(settings.weights or None, settings.device, settings.backend, settings.precision)
         pipeline = FramePipeline(estimator, **settings.for_pipeline())
         pipeline.process(np.zeros(WARM_UP_SHAPE, np.uint8), camera=None)
-        self._model = f"{settings.weights or 'starter weights'} on {estimator.device}"
+        used = estimator.backend
+        self._model = f"{settings.weights or 'starter weights'}, {used.name} {used.precision} on {used.device}"
         troubles = Troubles(self._statistics, self.get_logger().warning)
         wanted = settings.for_scale()
         scale = wanted and NodeScale(ScaleSettings(**wanted).tracker(pipeline.known_scale), pipeline, troubles)

@@ -21,6 +21,22 @@ PARAMETERS = (
         allowed="auto, cpu, cuda or cuda:N",
     ),
     Parameter(
+        "backend",
+        "auto",
+        "What runs the network; auto takes the fastest installed one with the depth of float32.",
+        CONFIGURE,
+        pattern="auto|torch|compiled|cuda-graph|onnxruntime|tensorrt|openvino",
+        allowed="auto, torch, compiled, cuda-graph, onnxruntime, tensorrt or openvino",
+    ),
+    Parameter(
+        "precision",
+        "auto",
+        "Numbers that the network computes with; auto is float32, or what an exported file was exported in.",
+        CONFIGURE,
+        pattern="auto|float32|bfloat16|float16|int8",
+        allowed="auto, float32, bfloat16, float16 or int8",
+    ),
+    Parameter(
         "threads", 0, "CPU threads of the network; 0 takes all cores but one, at least one.", CONFIGURE, low=0, high=256
     ),
     Parameter(
@@ -143,6 +159,8 @@ class NodeSettings:
 
     weights: str
     device: str
+    backend: str
+    precision: str
     threads: int
     image_transport: str
     camera_info_sync: str

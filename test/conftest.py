@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -15,6 +16,19 @@ DATA_OPTIONS = (
     *("--scenes", "2", "--validation-scenes", "1", "--test-frames", "2", "--frames", "8"),
     *("--size", "80x64", "--workers", "1", "--seed", "5"),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache(tmp_path_factory):
+    """Converted networks of this run go here and not into the user's cache; processes that tests start obey, too."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    yield folder / "scdepth"
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from scdepth_core import cli
 from scdepth_core.checkpoint import WeightsMetadata, save_weights
 from scdepth_core.errors import BackendError, CheckpointError, ImageError
 from scdepth_core.inference import DepthEstimator
-from scdepth_core.inference.estimator import resolve_device
+from scdepth_core.inference.backends import resolve_device
 from scdepth_core.networks.normalization import denormalize, normalize, resize_for_network
 from scdepth_core.visualization import NO_VALUE, colorize_depth
 
@@ -102,12 +102,6 @@ def test_normalisation_and_back():
     image = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     assert torch.allclose(normalize(image), (image / 255 - 0.45) / 0.225, atol=1e-6)
     assert torch.allclose(denormalize(normalize(image)), image / 255, atol=1e-6)
-
-
-def test_nothing_is_remembered_for_gradients(estimator):
-    assert not estimator.network.training
-    estimator.predict(picture())
-    assert all(p.grad is None for p in estimator.network.parameters())
 
 
 @pytest.mark.parametrize("size", [(64, 96), (90, 130), (128, 192), (300, 100), (20, 30)])

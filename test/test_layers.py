@@ -26,6 +26,7 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.training": 4,
     "scdepth_ros": 4,
     "scdepth_core.cli": 5,
+    "scdepth_core.bench": 5,
     "scdepth_ros.demo": 5,
 }
 ROS_PACKAGES = (

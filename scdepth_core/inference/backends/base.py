@@ -1,0 +1,103 @@
+"""What every backend is, and what it is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scdepth_core.checkpoint import NEVER_RUN, WeightsMetadata
+from scdepth_core.networks import DepthNet
+
+BATCH = 1  # frames at a time: a camera has one, and a fixed shape is what compilers like
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a backend gets its network from: weights, or a file that `scdepth export` wrote; never both.
+
+    Attributes:
+        metadata: of the weights; its height and width are the input size.
+        network: the DepthNet with these weights.
+        file: .onnx or .xml.
+        file_precision: what that file was exported in.
+    """
+
+    metadata: WeightsMetadata
+    network: DepthNet | None = None
+    file: Path | None = None
+    file_precision: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the pixels that a backend takes."""
+        return (BATCH, self.metadata.height, self.metadata.width, 3)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what decides the depth: every parameter that runs, and the metadata."""
+        digest = hashlib.sha256(repr(self.metadata).encode())
+        if self.file is not None:
+            digest.update(self.file.read_bytes())
+        else:
+            for name, value in self.network.state_dict().items():
+                if not name.startswith(NEVER_RUN):  # files leave it out, and then it is random
+                    digest.update(name.encode())
+                    digest.update(value.detach().cpu().contiguous().numpy())
+        return digest.hexdigest()
+
+
+class Backend(ABC):
+    """One way to run the network.
+
+    Attributes:
+        name: the one by which it is chosen.
+        precision: 'float32', 'bfloat16', 'float16' or 'int8'.
+        device: where it runs.
+    """
+
+    name: str
+    precision: str
+    device: torch.device
+
+    @classmethod
+    @abstractmethod
+    def load(cls, source: Source, device: torch.device, precision: str) -> Backend:
+        """Make the network ready to run.
+
+        Raises:
+            BackendError: a library or the device is missing, or cannot do this.
+        """
+
+    @abstractmethod
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Depth of a batch: (1, H, W, 3) uint8 RGB of the network's size to (1, H, W) float32, network units.
+
+        The result may be overwritten by the next call.
+        """
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """What this CPU computes fast: of 'bfloat16' and 'int8' (VNNI, AMX, or their likes on ARM)."""
+    if not Path("/proc/cpuinfo").exists():
+        return frozenset()
+    words = set(Path("/proc/cpuinfo").read_text().split())
+    wanted = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}}
+    return frozenset(name for name, flags in wanted.items() if words & flags)
+
+
+@cache
+def device_name(device: torch.device) -> str:
+    """What people call it: 'Intel(R) Xeon(R) …', 'NVIDIA H100 …'."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

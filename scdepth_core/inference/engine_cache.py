@@ -1,0 +1,119 @@
+"""Converted networks kept on disk, because converting takes seconds: found again by everything that they depend on.
+
+An entry is one file: a line of JSON with the whole key and the payload's SHA-256, then the payload. It is used only
+when both agree and the library that made it opens it; in every other case it is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from scdepth_core.inference.backends.base import Source, device_name
+
+KEPT = 8  # entries; the least recently used goes first
+FORMAT = 1  # raise it when the same key would mean another payload
+Opened = TypeVar("Opened")
+
+logger = logging.getLogger(__name__)
+
+
+def engine_key(source: Source, backend: str, device: torch.device, precision: str, libraries: tuple[str, ...]) -> dict:
+    """Everything that an engine depends on, as plain JSON values."""
+    return {
+        "format": FORMAT,
+        "weights": source.digest,
+        "shape": list(source.shape),
+        "backend": backend,
+        "device": device_name(device),
+        "precision": precision,
+        "versions": {name: _version(name) for name in ("scdepth_ros", "torch", *libraries)},
+    }
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/scdepth, or ~/.cache/scdepth."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scdepth"
+
+
+def engine(key: dict, build: Callable[[], bytes], open_payload: Callable[[bytes], Opened]) -> Opened:
+    """An engine out of the cache, or built and put there.
+
+    Args:
+        key: of engine_key.
+        build: makes the payload.
+        open_payload: makes the engine of it; whatever it raises for a cached payload leads to a new one.
+    """
+    path = cache_folder() / f"{_name(key)}.engine"
+    payload = _read(path, key)
+    if payload is not None:
+        try:
+            opened = open_payload(payload)
+        except Exception as error:  # libraries raise anything for a payload that they do not understand
+            logger.warning("cached engine '%s' cannot be opened (%s), it is made again", path, error)
+        else:
+            with suppress(OSError):  # a cache that may only be read is a cache
+                path.touch()
+            return opened
+    payload = build()
+    _write(path, key, payload)
+    return open_payload(payload)
+
+
+def engine_folder(key: dict) -> Path:
+    """A folder of this key alone, for libraries that keep their own cache and check it (TensorRT)."""
+    folder = cache_folder() / _name(key)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _name(key: dict) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _read(path: Path, key: dict) -> bytes | None:
+    """The payload of a whole entry with just this key, or None."""
+    try:
+        head, _, payload = path.read_bytes().partition(b"\n")
+        said = json.loads(head)
+        if said["key"] == key and said["sha256"] == hashlib.sha256(payload).hexdigest():
+            return payload
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    logger.warning("cached engine '%s' is broken, it is made again", path)
+    return None
+
+
+def _write(path: Path, key: dict, payload: bytes) -> None:
+    """Put an entry into the cache in one step; a cache that cannot be written costs time, not the result."""
+    head = json.dumps({"key": key, "sha256": hashlib.sha256(payload).hexdigest()}).encode()
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(head + b"\n" + payload)
+        partial.replace(path)
+        entries = sorted(path.parent.glob("*.engine"), key=lambda entry: entry.stat().st_mtime)
+        for old in entries[:-KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        logger.warning("the engine cannot be kept in '%s' (%s), so it is made again every time", path.parent, error)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

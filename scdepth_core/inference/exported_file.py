@@ -1,0 +1,57 @@
+"""Files that `scdepth export` wrote, as sources of a backend: they say themselves how they want to be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from scdepth_core.checkpoint import load_network_state, load_weights, metadata_from_json
+from scdepth_core.errors import BackendError, CheckpointError
+from scdepth_core.inference.backends import FILE_ENDINGS
+from scdepth_core.inference.backends.base import Source
+from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.convert import ENTRY, FILE_FORMAT
+from scdepth_core.networks import DepthNet
+
+
+def open_source(weights: str | Path | None = None) -> Source:
+    """What a backend needs, out of weights (None: the starter weights) or of an exported file.
+
+    Raises:
+        CheckpointError: missing, broken, or not made by this package.
+        BackendError: the library that reads this kind of file is not installed.
+    """
+    if weights is not None and Path(weights).suffix in FILE_ENDINGS:
+        return _exported(Path(weights))
+    state, metadata = load_weights(weights)
+    network = DepthNet(metadata.encoder, metadata.upsampling)
+    load_network_state(network, state, weights or "starter weights")
+    return Source(metadata, network=network.eval())
+
+
+def _exported(path: Path) -> Source:
+    if not path.is_file():
+        raise CheckpointError(f"exported network '{path}' does not exist – write it with 'scdepth export'")
+    try:
+        said = json.loads({".onnx": _entry_of_onnx, ".xml": _entry_of_openvino}[path.suffix](path) or "{}")
+        if said.get("format") != FILE_FORMAT:
+            raise ValueError(f"its format is {said.get('format')}, expected {FILE_FORMAT}")
+        return Source(metadata_from_json(said["metadata"]), file=path, file_precision=said["precision"])
+    except BackendError:
+        raise
+    except Exception as error:  # each library has its own kinds for a file that it cannot read
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"'{path}' cannot be used ({reason}) – write it with 'scdepth export'") from error
+
+
+def _entry_of_onnx(path: Path) -> str | None:
+    library = import_optional("onnxruntime", "onnx", f"'{path}'")
+    options = library.SessionOptions()
+    options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = library.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.get_modelmeta().custom_metadata_map.get(ENTRY)
+
+
+def _entry_of_openvino(path: Path) -> str | None:
+    model = import_optional("openvino", "openvino", f"'{path}'").Core().read_model(path)
+    return model.get_rt_info(ENTRY).astype(str) if model.has_rt_info(ENTRY) else None

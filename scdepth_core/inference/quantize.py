@@ -1,0 +1,44 @@
+"""int8 by calibration: NNCF looks at what the network computes on frames of the user's own camera."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+
+import numpy as np
+
+from scdepth_core.inference.backends.base import Source
+from scdepth_core.inference.backends.libraries import import_optional, unreported
+from scdepth_core.inference.convert import ENTRY, describe, openvino_model
+
+
+def quantized_model(source: Source, frames: Sequence[np.ndarray]):
+    """An openvino.Model with weights and activations in 8 bits; the last convolution stays in float32.
+
+    Weights are symmetric, activations are not, because ELU's output has a short negative and a long positive side.
+
+    Args:
+        source: weights.
+        frames: (1, H, W, 3) uint8 each, of the network's size; a few hundred that show what the camera will see.
+
+    Raises:
+        BackendError: openvino or nncf is not installed.
+    """
+    os.environ.setdefault("NNCF_CI", "1")  # it would report its use to its makers
+    nncf = import_optional("nncf", "openvino", "precision int8")
+    model = openvino_model(source, "float32")
+    convolutions = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    with unreported(), redirect_stdout(sys.stderr):  # its progress bar is not our answer
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset(frames),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(frames),
+            ignored_scope=nncf.IgnoredScope(names=convolutions[-1:]),
+        )
+    quantized.set_rt_info(describe(source.metadata, "int8"), [ENTRY])
+    return quantized

@@ -1,0 +1,254 @@
+"""Every way to run the network gives the depth of plain PyTorch, is chosen rightly, and says clearly what it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from scdepth_core.checkpoint import WeightsMetadata
+from scdepth_core.errors import BackendError, CheckpointError
+from scdepth_core.inference import DepthEstimator, backends
+from scdepth_core.inference.backends import KINDS, cpu_features, load_backend
+from scdepth_core.inference.backends.base import Source
+from scdepth_core.inference.backends.libraries import import_optional, is_installed
+from scdepth_core.inference.exported_file import open_source
+from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
+from scdepth_core.inference.threads import limit_threads
+from scdepth_core.networks.normalization import normalize
+
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2}  # largest relative error of depth
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    coarse = np.random.default_rng(3).integers(0, 256, (8, 12, 3), np.uint8)
+    return cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_CUBIC)[None]
+
+
+@pytest.fixture(scope="module")
+def expected(untrained_network, pixels):
+    """Depth (1, 64, 96) from the network as it is trained."""
+    with torch.no_grad():
+        return untrained_network(normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2)))[:, 0].numpy()
+
+
+@pytest.fixture
+def source(untrained_weights):
+    return open_source(untrained_weights)
+
+
+def relative_error(depth, expected):
+    return np.abs(depth / expected - 1)
+
+
+def needed(name: str, precision: str) -> None:
+    """Skip where the backend or the precision is not there."""
+    if name == "compiled" and "SCDEPTH_TEST_COMPILED" not in os.environ:
+        pytest.skip("compiling takes a minute: set SCDEPTH_TEST_COMPILED to do it")
+    if not is_installed(*KINDS[name].needs):
+        pytest.skip(f"{', '.join(KINDS[name].needs)} is not installed")
+    if precision == "bfloat16" and "bfloat16" not in cpu_features():
+        pytest.skip("this CPU has no bfloat16 instructions")
+
+
+# --- the lean network ---------------------------------------------------------------------------------------------
+
+
+def test_the_lean_network_has_no_batch_norm_and_no_layers_that_never_run(untrained_network):
+    before = {name: value.clone() for name, value in untrained_network.state_dict().items()}
+    lean = fold_batch_norm(untrained_network)
+    kinds = [type(module) for module in lean.modules()]
+    assert nn.BatchNorm2d not in kinds and nn.Linear not in kinds
+    assert kinds.count(nn.Conv2d) == 20 + 11  # the encoder's, the decoder's with one of four output heads
+    assert not any(parameter.requires_grad for parameter in lean.parameters())
+    after = untrained_network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items()) and before.keys() == after.keys()
+
+
+def test_the_normalisation_is_inside(untrained_network, pixels):
+    metadata = WeightsMetadata(height=64, width=96, mean=0.5, std=0.25)
+    with torch.no_grad():
+        image = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+        expected = untrained_network(image)[:, 0].numpy()
+        depth = LeanDepthNet(untrained_network, metadata)(torch.from_numpy(pixels)).numpy()
+    assert relative_error(depth, expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_the_last_convolution_stays_in_float32(untrained_network, precision):
+    lean = LeanDepthNet(untrained_network, WeightsMetadata(), precision).network
+    kinds = {name: parameter.dtype for name, parameter in lean.named_parameters()}
+    last = {name for name in kinds if name.startswith("decoder.dispconvs.0.")}
+    assert last and {kinds.pop(name) for name in last} == {torch.float32}
+    assert set(kinds.values()) == {getattr(torch, precision)}
+
+
+def test_folding_that_would_change_depth_is_refused():
+    class Shared(nn.Module):
+        """The convolution's output goes around the batch norm, too."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 1, 3), nn.BatchNorm2d(1)
+            self.norm.running_var.fill_(0.1)
+
+        def forward(self, x):
+            features = self.conv(x)
+            return self.norm(features) + features
+
+    torch.manual_seed(0)
+    with pytest.raises(BackendError, match="folding batch norm into the convolutions changes depth by"):
+        fold_batch_norm(Shared())
+
+
+# --- parity -------------------------------------------------------------------------------------------------------
+
+
+CPU_CASES = [(name, precision) for name, kind in KINDS.items() for precision in kind.cpu if precision != "int8"]
+
+
+@pytest.mark.parametrize(("name", "precision"), CPU_CASES)
+def test_every_backend_gives_the_depth_of_the_network(source, pixels, expected, name, precision):
+    needed(name, precision)
+    backend = load_backend(source, "cpu", name, precision)
+    assert (backend.name, backend.precision, backend.device) == (name, precision, torch.device("cpu"))
+    depth = backend.predict(pixels).copy()
+    assert depth.dtype == np.float32 and depth.shape == (1, 64, 96)
+    assert relative_error(depth, expected).max() < TOLERANCE[precision]
+    backend.predict(255 - pixels)
+    assert (backend.predict(pixels) == depth).all()  # nothing is remembered
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["torch", "cuda-graph", "onnxruntime", "tensorrt"])
+def test_every_backend_on_cuda(source, pixels, expected, name, precision):
+    if precision not in KINDS[name].cuda:
+        pytest.skip(f"{name} has no {precision}")
+    needed(name, "float32")
+    if name in ("onnxruntime", "tensorrt"):
+        library = import_optional("onnxruntime", "onnx", "this test")
+        if {"onnxruntime": "CUDA", "tensorrt": "Tensorrt"}[name] not in " ".join(library.get_available_providers()):
+            pytest.skip("this onnxruntime has no such provider")
+    backend = load_backend(source, "cuda", name, precision)
+    tolerance = max(TOLERANCE[precision], 1e-3)  # TF32 and the order of sums
+    assert relative_error(backend.predict(pixels), expected).max() < tolerance
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.cpu and name != "compiled"])
+def test_an_estimator_takes_any_image(untrained_weights, name):
+    needed(name, "float32")
+    estimator = DepthEstimator.load(untrained_weights, "cpu", name)
+    for shape in [(64, 96, 3), (37, 53, 3)]:
+        image = np.full(shape, 90, np.uint8)
+        image.setflags(write=False)
+        first = estimator.predict(image)
+        assert first.shape == shape[:2] and np.isfinite(first).all()
+        kept = first.copy()
+        estimator.predict(255 - image)
+        assert (first == kept).all()  # the caller's own
+
+
+# --- choosing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_auto_takes_openvino_on_the_cpu_where_it_is_installed(source, monkeypatch, installed):
+    if installed:
+        needed("openvino", "float32")
+    monkeypatch.setattr(backends, "is_installed", lambda *modules: installed)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    backend = load_backend(source)
+    assert backend.name == ("openvino" if installed else "torch") and backend.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({"backend": "tflite"}, "backend 'tflite' is unknown, expected auto, torch, compiled"),
+        ({"precision": "float8"}, "precision 'float8' is unknown, expected auto, float32"),
+        ({"backend": "cuda-graph", "device": "cpu"}, "cuda-graph runs on CUDA only, the device is cpu"),
+        ({"backend": "torch", "precision": "float16", "device": "cpu"}, "torch has no float16 on cpu – choose float32"),
+        ({"backend": "openvino", "precision": "int8"}, "int8 has to be calibrated on frames of your camera"),
+    ],
+)
+def test_what_cannot_be_is_said(source, choice, sentence):
+    with pytest.raises(BackendError, match=sentence):
+        load_backend(source, **choice)
+
+
+def test_bfloat16_is_refused_where_it_would_be_slower(source, monkeypatch):
+    monkeypatch.setattr(backends, "cpu_features", frozenset)
+    with pytest.raises(BackendError, match="no bfloat16 instructions"):
+        load_backend(source, "cpu", "torch", "bfloat16")
+
+
+def test_wrong_names_are_found_before_the_weights_are_read(tmp_path):
+    with pytest.raises(BackendError, match="backend 'x'"):
+        DepthEstimator.load(tmp_path / "nowhere", backend="x")
+    with pytest.raises(CheckpointError):
+        DepthEstimator.load(tmp_path / "nowhere", backend="torch")
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "extra"), [("openvino", "openvino", "openvino"), ("onnxruntime", "onnxruntime", "onnx")]
+)
+def test_a_missing_library_is_named_with_the_way_to_it(source, monkeypatch, name, library, extra):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(BackendError, match=rf"backend {name} needs '{library}'.*pip install 'scdepth_ros\[{extra}\]'"):
+        load_backend(source, "cpu", name)
+
+
+def test_a_missing_compiler_is_named(source, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BackendError, match=r"needs a C\+\+ compiler"):
+        load_backend(source, "cpu", "compiled")
+
+
+# --- manners ------------------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_threads_is_that_of_pytorch(source):
+    needed("openvino", "float32")
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            assert limit_threads(threads) == threads
+            compiled = load_backend(source, "cpu", "openvino")._request.get_compiled_model()
+            assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+        assert limit_threads() >= 1 and cv2.getNumThreads() == 1
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(-1)
+
+
+@pytest.mark.parametrize("library", ["openvino", "onnxruntime"])
+def test_libraries_do_not_report_to_their_makers(tmp_path, library):
+    """Both would leave an identifier in the home folder and send it."""
+    if not is_installed(library):
+        pytest.skip(f"{library} is not installed")
+    code = (
+        "import os; from scdepth_core.inference.backends.libraries import import_optional\n"
+        f"import_optional({library!r}, 'x', 'y'); assert 'CI' not in os.environ"
+    )
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_digest_is_that_of_what_decides_the_depth(untrained_weights, untrained_network):
+    first, again = open_source(untrained_weights), open_source(untrained_weights)
+    assert first.digest == again.digest
+    other = open_source(untrained_weights)
+    with torch.no_grad():
+        other.network.decoder.dispconvs[0].conv.bias += 1e-3
+    resized = Source(WeightsMetadata(height=64, width=128), network=first.network)
+    assert len({first.digest, other.digest, resized.digest}) == 3
