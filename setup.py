@@ -61,7 +61,7 @@ setup(
         "trajectories": TRAJECTORIES,
         "onnx": ONNX,
         "openvino": OPENVINO,
-        "test": [*TEST, *ONNX, *OPENVINO],
+        "test": [*TEST, *TIMM, *ONNX, *OPENVINO],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

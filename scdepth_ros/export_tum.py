@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from scdepth_core.data.finished_folder import finished_folder
+from scdepth_core.data.finished_folder import FinishedFolder
 from scdepth_core.errors import DataError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.settings import ODOMETRY_FRAMES, ExtractionSettings
@@ -92,7 +92,7 @@ def export_tum(bag, output, settings: ExtractionSettings, depth_factor: float, p
     Raises:
         BagError, CameraError, DataError, ConfigError: with what is missing or wrong.
     """
-    with BagReader(bag) as reader, finished_folder(output) as folder:
+    with BagReader(bag) as reader, FinishedFolder(output) as folder:
         source = RgbdFrames(reader, settings)
         writer = TumWriter(folder, depth_factor, Path(bag).name)
         stamps = []

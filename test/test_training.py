@@ -533,7 +533,11 @@ def test_warm_start_takes_both_networks_from_a_checkpoint_and_one_from_an_infere
     checkpoint, inference = tmp_path / "taught.ckpt", tmp_path / "taught.safetensors"
     torch.save({"state_dict": taught.state_dict(), "hyper_parameters": dict(taught.hparams)}, checkpoint)
     save_weights(inference, taught.depth_net.state_dict(), WeightsMetadata())
-    both, one = (SCDepthV1(pretrained="none", start=path) for path in (checkpoint, inference))
+    missing = str(tmp_path / "missing.pth")  # a checkpoint fills every network, so ImageNet weights are not asked for
+    both = SCDepthV1(pretrained=missing, start=checkpoint)
+    one = SCDepthV1(pretrained="none", start=inference)
+    with pytest.raises(CheckpointError, match="missing.pth"):
+        SCDepthV1(pretrained=missing, start=inference)
     conv = "encoder.encoder.conv1.weight"
     for model, same in ((both, True), (one, False)):
         assert torch.equal(model.depth_net.state_dict()[conv], taught.depth_net.state_dict()[conv])

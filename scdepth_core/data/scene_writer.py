@@ -12,14 +12,13 @@ Everything is written under `NAME.partial`, which is renamed when the block ends
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 import yaml
 
-from scdepth_core.data.finished_folder import finished_folder
+from scdepth_core.data.finished_folder import FinishedFolder
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.quaternion import quaternion_from_matrix
 
@@ -57,7 +56,7 @@ class DatasetWriter:
     ):
         if image_format not in IMAGE_OPTIONS:
             raise DataError(f"image format is '{image_format}', expected one of {', '.join(IMAGE_OPTIONS)}")
-        self.root = Path(root).absolute()
+        self._output = FinishedFolder(root)
         self.width, self.height = int(width), int(height)
         self.depth_factor, self.image_format = depth_factor, image_format
         self.attributes = dict(attributes or {})
@@ -65,14 +64,18 @@ class DatasetWriter:
         self.val: list[str] = []
 
     def __enter__(self) -> DatasetWriter:
-        self._stack = ExitStack()
-        self.partial = self._stack.enter_context(finished_folder(self.root))
+        self.partial = self._output.__enter__()
         (self.partial / "training").mkdir()
-        self._stack.push(self._finish_unless_failed)
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        self._stack.__exit__(kind, error, trace)
+        if kind is None:
+            try:
+                self._finish()
+            except BaseException as failure:
+                self._output.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._output.__exit__(kind, error, trace)
 
     def new_scene(self, name: str, K) -> SceneWriter:
         """Start scene `name` with intrinsics K (3, 3) of the images to come."""
@@ -120,10 +123,6 @@ class DatasetWriter:
 
     def _folder(self, scene: str) -> Path:
         return self.partial / "training" / scene
-
-    def _finish_unless_failed(self, kind, error, trace) -> None:
-        if kind is None:
-            self._finish()
 
     def _finish(self) -> None:
         for name in (*self.train, *self.val):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from scdepth_core.errors import BackendError, ConfigError
+from scdepth_core.inference.backends.libraries import unreported
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 INSTALL = "pip install 'scdepth_ros[pseudo-depth]'"
@@ -49,7 +50,8 @@ class OnnxModel:
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None):
         try:
-            import onnxruntime
+            with unreported():
+                import onnxruntime
         except ImportError:
             raise BackendError(f"'{path}' needs onnxruntime, which is not installed – {INSTALL}") from None
         if not path.is_file():

@@ -128,10 +128,10 @@ class SCDepthModule(pl.LightningModule):
         self.depth_net = DepthNet(encoder)
         for name, network in self.motion_networks().items():
             setattr(self, name, network)
-        for network in self.children():
-            network.encoder.start_from(pretrained)
-        if start is not None:
-            warm_start(self, start)
+        started = warm_start(self, start) if start is not None else set()
+        for name, network in self.named_children():
+            if name not in started:
+                network.encoder.start_from(pretrained)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps

@@ -53,7 +53,15 @@ class SequenceDataModule(pl.LightningDataModule):
             )
         self.folder = SceneFolder(Path(root))
         described = f"{self.folder.root.resolve().name}, {len(self.folder.training)} training scenes"
-        self.save_hyperparameters({"height": height, "width": width, "stride": stride, "dataset": described})
+        self.save_hyperparameters(
+            {
+                "height": height,
+                "width": width,
+                "stride": stride,
+                "dataset": described,
+                "fingerprint": self.folder.fingerprint,
+            }
+        )
         self.height, self.width, self.batch_size, self.stride = height, width, batch_size, stride
         self.workers, self.validation_stride, self.seed = workers, validation_stride, seed
         self.augmentation, self.pseudo_depth = Augmentation(flip, max_zoom), pseudo_depth
