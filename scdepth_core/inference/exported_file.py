@@ -10,6 +10,7 @@ from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference.backends import FILE_ENDINGS
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import ENTRY, FILE_FORMAT
 from scdepth_core.networks import DepthNet
 
@@ -53,5 +54,5 @@ def _entry_of_onnx(path: Path) -> str | None:
 
 
 def _entry_of_openvino(path: Path) -> str | None:
-    model = import_optional("openvino", "openvino", f"'{path}'").Core().read_model(path)
+    model = openvino_core(f"'{path}'").read_model(path)
     return model.get_rt_info(ENTRY).astype(str) if model.has_rt_info(ENTRY) else None

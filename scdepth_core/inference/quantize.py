@@ -12,6 +12,7 @@ import numpy as np
 
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, unreported
+from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import ENTRY, describe, openvino_model
 
 
@@ -28,6 +29,7 @@ def quantized_model(source: Source, frames: Sequence[np.ndarray]):
         BackendError: openvino or nncf is not installed.
     """
     os.environ.setdefault("NNCF_CI", "1")  # it would report its use to its makers
+    openvino_core("precision int8")  # before NNCF makes its own, see there
     nncf = import_optional("nncf", "openvino", "precision int8")
     model = openvino_model(source, "float32")
     convolutions = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]

@@ -11,6 +11,7 @@ import torch
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source, cpu_features
 from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import openvino_model
 from scdepth_core.inference.engine_cache import engine, engine_key
 
@@ -25,7 +26,7 @@ class OpenVino(Backend):
     def __init__(self, source: Source, device: torch.device, precision: str):
         self._library = import_optional("openvino", "openvino", "backend openvino")
         self.device, self.precision = device, precision
-        self._core = self._library.Core()
+        self._core = openvino_core()
         if source.file is not None:
             self._request = self._open(self._core.read_model(source.file))
         else:
