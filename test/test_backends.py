@@ -252,3 +252,20 @@ def test_the_digest_is_that_of_what_decides_the_depth(untrained_weights, untrain
         other.network.decoder.dispconvs[0].conv.bias += 1e-3
     resized = Source(WeightsMetadata(height=64, width=128), network=first.network)
     assert len({first.digest, other.digest, resized.digest}) == 3
+
+
+SIGNALLED = """
+import os, signal
+from scdepth_core.inference import DepthEstimator
+first, second = (DepthEstimator.load(device="cpu", backend="openvino") for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_is_handled_after_openvino_has_ended_in_any_order():
+    needed("openvino", "float32")
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True)
+    assert done.returncode == 0 and "handled" in done.stdout, done.stderr
