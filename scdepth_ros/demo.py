@@ -27,6 +27,7 @@ from scdepth_ros.bag import BagReader, BagWriter
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import Topics, base_topic, find_topics
 from scdepth_ros.messages import decode_camera_info
+from scdepth_ros.topics import CLOUD, DEPTH
 from scdepth_ros.transport_env import transport_env
 
 UNSEEN_SEED = 900_007  # no data set of `scdepth synthesize` has it
@@ -95,7 +96,6 @@ def play_and_record(source: Path, output: Path, topics: Topics, width: int, args
     import rclpy
 
     from scdepth_ros.demonstration.depth_recorder import DepthRecorder
-    from scdepth_ros.outputs import CLOUD, DEPTH
 
     output.unlink(missing_ok=True)
     shutil.rmtree(output.with_name(output.name + ".partial"), ignore_errors=True)

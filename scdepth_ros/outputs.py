@@ -9,9 +9,8 @@ from std_msgs.msg import Float64
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
 from scdepth_ros.messages import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
+from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB, RGB_INFO, SCALE
 
-DEPTH, INFO, CLOUD, COLOR = "depth/image_rect", "depth/camera_info", "points", "depth/colorized"
-RGB, RGB_INFO, SCALE = "rgb/image_rect_color", "rgb/camera_info", "~/scale"
 _TYPES = {
     DEPTH: Image,
     INFO: CameraInfo,

@@ -15,10 +15,7 @@ from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream, is_rectified_by_name
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_depth, decode_image
-
-# What depth_node publishes, in the namespace that it has.
-NODE_DEPTH, NODE_RGB = "depth/image_rect", "rgb/image_rect_color"
-NODE_INFOS = ("rgb/camera_info", "depth/camera_info")
+from scdepth_ros.topics import DEPTH, INFO, RGB, RGB_INFO
 
 
 @dataclass(frozen=True)
@@ -120,16 +117,16 @@ class RgbdFrames:
 def with_node_topics(bag: BagReader, settings: ExtractionSettings) -> ExtractionSettings:
     """The settings with depth_node's topics, where the bag has them once and nobody named others."""
     names = [topic for topic in bag.topics if bag.counts[topic]]
-    depths = [topic for topic in names if topic.endswith(f"/{NODE_DEPTH}") and settings.depth_topic in (None, topic)]
+    depths = [topic for topic in names if topic.endswith(f"/{DEPTH}") and settings.depth_topic in (None, topic)]
     if len(depths) != 1:
         return settings
-    place = depths[0].removesuffix(NODE_DEPTH)
+    place = depths[0].removesuffix(DEPTH)
     chosen = replace(settings, depth_topic=depths[0])
-    if settings.image_topic or place + NODE_RGB not in names:
+    if settings.image_topic or place + RGB not in names:
         return chosen
-    infos = [place + info for info in NODE_INFOS if place + info in names]
+    infos = [place + info for info in (RGB_INFO, INFO) if place + info in names]
     info = settings.camera_info_topic or (infos[0] if infos else None)
-    return replace(chosen, image_topic=place + NODE_RGB, camera_info_topic=info)
+    return replace(chosen, image_topic=place + RGB, camera_info_topic=info)
 
 
 def _depth_stamp(frame: Frame) -> int:

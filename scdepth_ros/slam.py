@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scdepth_core.errors import ConfigError
-from scdepth_ros.rgbd_frames import NODE_DEPTH, NODE_INFOS, NODE_RGB
+from scdepth_ros.topics import DEPTH, RGB, RGB_INFO
 
 SYSTEMS = ("rtabmap", "orbslam3")
 QUEUE = 30  # messages: a second of a camera while the system is busy
@@ -67,7 +67,7 @@ def slam_nodes(
             "rgbd",
             [vocabulary, settings],
             {"use_sim_time": use_sim_time},
-            [("camera/rgb", topic(namespace, NODE_RGB)), ("camera/depth", topic(namespace, NODE_DEPTH))],
+            [("camera/rgb", topic(namespace, RGB)), ("camera/depth", topic(namespace, DEPTH))],
         )
     ]
 
@@ -79,9 +79,9 @@ def topic(namespace: str, name: str) -> str:
 
 def _rtabmap(namespace: str, frame_id: str, odom_topic: str, use_sim_time: bool) -> list[SlamNode]:
     images = [
-        ("rgb/image", topic(namespace, NODE_RGB)),
-        ("depth/image", topic(namespace, NODE_DEPTH)),
-        ("rgb/camera_info", topic(namespace, NODE_INFOS[0])),
+        ("rgb/image", topic(namespace, RGB)),
+        ("depth/image", topic(namespace, DEPTH)),
+        ("rgb/camera_info", topic(namespace, RGB_INFO)),
     ]
     common = {
         "frame_id": frame_id,

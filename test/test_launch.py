@@ -136,12 +136,12 @@ def test_with_the_profile_camera_images_arrive():
 
 @needs_ros
 def test_the_rviz_view_shows_our_topics():
-    from scdepth_ros import outputs
+    from scdepth_ros import topics
 
     view = yaml.safe_load((ROOT / "config" / "depth.rviz").read_text())["Visualization Manager"]
     displays = {d["Name"]: d for d in view["Displays"]}
     shown = {d["Topic"]["Value"] for d in displays.values() if "Topic" in d}
-    assert shown == {f"/{topic}" for topic in (outputs.DEPTH, outputs.CLOUD, outputs.COLOR)}
+    assert shown == {f"/{topic}" for topic in (topics.DEPTH, topics.CLOUD, topics.COLOR)}
     assert displays["Depth"]["Normalize Range"] is False and displays["Depth"]["Max Value"] == 10
     assert view["Global Options"]["Fixed Frame"] == "camera_color_optical_frame"
 
@@ -230,7 +230,7 @@ def test_without_weights_the_yaml_file_decides():
 
 @needs_ros
 def test_slam_gets_the_relay_and_the_depth_of_the_same_stamp():
-    from scdepth_ros import outputs
+    from scdepth_ros import topics
 
     odometry, slam = slam_nodes("rtabmap", namespace="/robot/")
     assert (odometry.package, odometry.executable) == ("rtabmap_odom", "rgbd_odometry")
@@ -238,7 +238,7 @@ def test_slam_gets_the_relay_and_the_depth_of_the_same_stamp():
     for node in (odometry, slam):
         assert node.remappings == [
             ("rgb/image", "/robot/rgb/image_rect_color"),
-            ("depth/image", f"/robot/{outputs.DEPTH}"),
+            ("depth/image", f"/robot/{topics.DEPTH}"),
             ("rgb/camera_info", "/robot/rgb/camera_info"),
         ]
         assert node.parameters["approx_sync"] is False and node.parameters["subscribe_depth"] is True
@@ -264,7 +264,7 @@ def test_orb_slam3_gets_its_files():
 
 @needs_ros
 def test_the_nav2_recipe_fits_the_node():
-    from scdepth_ros import outputs
+    from scdepth_ros import topics
     from scdepth_ros.parameters import PARAMETERS
 
     recipe = yaml.safe_load((ROOT / "config" / "nav2_depth.yaml").read_text())
@@ -276,7 +276,7 @@ def test_the_nav2_recipe_fits_the_node():
         layers = costmap["ros__parameters"]
         assert all(layers[name]["plugin"].startswith("nav2_costmap_2d::") for name in layers["plugins"])
         source = next(layer["depth_node"] for layer in layers.values() if "depth_node" in layer)
-        assert source["topic"] == f"/{outputs.CLOUD}" and source["data_type"] == "PointCloud2"
+        assert source["topic"] == f"/{topics.CLOUD}" and source["data_type"] == "PointCloud2"
         assert source["obstacle_max_range"] < source["raytrace_max_range"] <= ours["max_depth"]
     voxels = recipe["/**/local_costmap/local_costmap"]["ros__parameters"]["voxel_layer"]
     assert voxels["z_voxels"] * voxels["z_resolution"] == voxels["max_obstacle_height"] and voxels["z_voxels"] <= 16

@@ -11,9 +11,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
 from scdepth_ros.bag import BagWriter
-from scdepth_ros.outputs import CLOUD, COLOR, DEPTH, INFO
 from scdepth_ros.recording.serialized import IMAGE_TYPES, Serialized
 from scdepth_ros.recording.topic_recorder import TopicRecorder
+from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO
 
 RECORDED = {
     DEPTH: "sensor_msgs/msg/Image",

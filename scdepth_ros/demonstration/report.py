@@ -17,7 +17,7 @@ from scdepth_core.visualization import save_cloud_views, save_depth_sheet
 from scdepth_ros.bag import BagMessage, BagReader
 from scdepth_ros.extraction.topics import Topics
 from scdepth_ros.messages import decode_camera_info, decode_depth, decode_image
-from scdepth_ros.outputs import DEPTH
+from scdepth_ros.topics import DEPTH
 
 TOLERANCE_NS = 20_000_000  # between a depth image of the node and a measured one
 MOST_COMPARED = 200
