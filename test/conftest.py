@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import WeightsMetadata, save_weights
+from scdepth_core.checkpoint import save_weights
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 
 DATA_OPTIONS = (
     *("--scenes", "2", "--validation-scenes", "1", "--test-frames", "2", "--frames", "8"),

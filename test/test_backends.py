@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from scdepth_core.checkpoint import WeightsMetadata
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference import DepthEstimator, backends
 from scdepth_core.inference.backends import KINDS, cpu_features, load_backend
@@ -22,6 +21,7 @@ from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.networks.normalization import normalize
+from scdepth_core.weights_metadata import WeightsMetadata
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2}  # largest relative error of depth
 

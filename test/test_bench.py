@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import WeightsMetadata
 from scdepth_core.inference.backends import KINDS
 from scdepth_core.inference.bench import Row, markdown, measure
+from scdepth_core.weights_metadata import WeightsMetadata
 
 
 def bench(weights, *options) -> int:

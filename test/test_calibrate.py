@@ -98,7 +98,8 @@ def test_what_cannot_be_done_is_one_sentence(bag, options, words, capsys):
 def test_half_precision_stays_and_the_scale_is_replaced(untrained_network, tmp_path):
     from safetensors import safe_open
 
-    from scdepth_core.checkpoint import WeightsMetadata, save_weights
+    from scdepth_core.checkpoint import save_weights
+    from scdepth_core.weights_metadata import WeightsMetadata
 
     path = tmp_path / "half.safetensors"
     save_weights(path, untrained_network.state_dict(), WeightsMetadata(metres_per_unit=1.0), torch.float16)

@@ -13,17 +13,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from scdepth_core.checkpoint import (
-    FORMAT,
-    NEVER_RUN,
-    WeightsMetadata,
-    load_network_state,
-    load_weights,
-    save_weights,
-)
+from scdepth_core.checkpoint import FORMAT, NEVER_RUN, load_network_state, load_weights, save_weights
 from scdepth_core.errors import CheckpointError, ConfigError
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 
 METADATA = WeightsMetadata(height=64, width=96, metres_per_unit=2.5, dataset="kitchen, 3 training scenes")
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import WeightsMetadata, save_weights
+from scdepth_core.checkpoint import save_weights
 from scdepth_core.data.scene_folder import SceneFolder, read_depth, read_image
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.inference.predict import save_depth
 from scdepth_core.metrics import ERROR_NAMES, PROTOCOLS
+from scdepth_core.weights_metadata import WeightsMetadata
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from scdepth_core.checkpoint import WeightsMetadata, save_weights
+from scdepth_core.checkpoint import save_weights
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 from scdepth_ros import demo
 from scdepth_ros.bag import BagReader
 from scdepth_ros.demonstration.report import _keep_some, _spread, _Stream

@@ -21,9 +21,10 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from ros_harness import BEST_EFFORT, CAMERA, HEIGHT, WIDTH, Bench, RosProcess, wait_for
 from sensor_msgs.msg import CompressedImage, Image
 
-from scdepth_core.checkpoint import WeightsMetadata, save_weights
+from scdepth_core.checkpoint import save_weights
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 from scdepth_ros.messages import decode_depth, decode_image
 
 pytestmark = pytest.mark.timeout(90)

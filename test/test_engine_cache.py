@@ -7,10 +7,10 @@ import os
 import pytest
 import torch
 
-from scdepth_core.checkpoint import WeightsMetadata
 from scdepth_core.inference import engine_cache
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.engine_cache import KEPT, engine, engine_folder, engine_key
+from scdepth_core.weights_metadata import WeightsMetadata
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import FORMAT, WeightsMetadata, load_weights, save_weights
+from scdepth_core.checkpoint import FORMAT, load_weights, save_weights
 from scdepth_core.data import SceneFolder
 from scdepth_core.errors import CheckpointError, ConfigError
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 
 
 def info(capsys, *arguments):

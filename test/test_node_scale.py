@@ -15,8 +15,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 
-from scdepth_core.checkpoint import WeightsMetadata, load_weights, save_weights
+from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.inference import DepthEstimator
+from scdepth_core.weights_metadata import WeightsMetadata
 from scdepth_ros.messages import decode_depth, encode_depth
 
 pytestmark = pytest.mark.timeout(180)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from scdepth_core.checkpoint import WeightsMetadata, save_weights
+from scdepth_core.checkpoint import save_weights
 from scdepth_core.errors import BackendError, CheckpointError, ConfigError
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.networks import DepthNet, build_encoder
 from scdepth_core.training.v1 import SCDepthV1
+from scdepth_core.weights_metadata import WeightsMetadata
 
 SMALL = "timm/mobilenetv3_small_050"
 

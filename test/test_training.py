@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchvision.models import resnet18
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import WeightsMetadata, load_weights, save_weights
+from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.data import SequenceDataset
 from scdepth_core.data.scene_folder import SceneFolder, read_image
 from scdepth_core.errors import CheckpointError, ConfigError, DataError
@@ -35,6 +35,7 @@ from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.train import build_parser
 from scdepth_core.training.v1 import SCDepthV1, V1Weights
 from scdepth_core.training.versions import VERSIONS, asked_version
+from scdepth_core.weights_metadata import WeightsMetadata
 
 CONFIGS = sorted((Path(__file__).parent.parent / "config" / "train").glob("*.yaml"))
 SMALL = (

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 import torch
 
-from scdepth_core.checkpoint import WeightsMetadata
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, unreported
 from scdepth_core.inference.lean import LeanDepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 
 INPUT, OUTPUT = "pixels", "depth"
 FILE_FORMAT = "scdepth-export-1"

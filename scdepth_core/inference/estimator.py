@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scdepth_core.checkpoint import WeightsMetadata
 from scdepth_core.errors import ImageError
 from scdepth_core.inference.backends import check_names, load_backend
 from scdepth_core.inference.backends.base import Backend
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.networks.normalization import resize_for_network
+from scdepth_core.weights_metadata import WeightsMetadata
 
 
 class DepthEstimator:

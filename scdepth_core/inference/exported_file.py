@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scdepth_core.checkpoint import load_network_state, load_weights, metadata_from_json
+from scdepth_core.checkpoint import load_network_state, load_weights
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference.backends import FILE_ENDINGS
 from scdepth_core.inference.backends.base import Source
@@ -13,6 +13,7 @@ from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import ENTRY, FILE_FORMAT
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import metadata_from_json
 
 
 def open_source(weights: str | Path | None = None) -> Source:

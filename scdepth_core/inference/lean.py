@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from scdepth_core.checkpoint import NEVER_RUN, WeightsMetadata
+from scdepth_core.checkpoint import NEVER_RUN
 from scdepth_core.errors import BackendError
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PROBE_SIZE = (64, 64)  # pixels of the image on which folding is observed and checked

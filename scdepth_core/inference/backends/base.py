@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scdepth_core.checkpoint import NEVER_RUN, WeightsMetadata
+from scdepth_core.checkpoint import NEVER_RUN
 from scdepth_core.networks import DepthNet
+from scdepth_core.weights_metadata import WeightsMetadata
 
 BATCH = 1  # frames at a time: a camera has one, and a fixed shape is what compilers like
 
