@@ -46,8 +46,10 @@ class WeightsMetadata:
     upsampling: str = "bilinear"
 
     def __post_init__(self):
-        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
-            raise CheckpointError(f"network input is {self.height}x{self.width} (HxW), expected multiples of 32")
+        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 64:
+            raise CheckpointError(
+                f"network input is {self.height}x{self.width} (HxW), expected multiples of 32, at least 64"
+            )
         if self.metres_per_unit is not None and not 0 < self.metres_per_unit < math.inf:
             raise CheckpointError(f"metres_per_unit is {self.metres_per_unit}, expected a number above 0, or None")
         if not 0 < self.min_depth < self.max_depth:

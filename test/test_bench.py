@@ -46,13 +46,13 @@ def test_ratios_are_those_of_the_same_round(monkeypatch):
 
     class Constant:
         def predict(self, pixels):
-            return np.ones((1, 32, 32), np.float32)
+            return np.ones((1, 64, 64), np.float32)
 
     ticks = iter([0, 4, 4, 5, 5, 45, 45, 55])
     clock = SimpleNamespace(perf_counter=lambda: next(ticks), process_time=lambda: 0)
     monkeypatch.setattr("scdepth_core.inference.bench.time", clock)
     rows = {"x": Row("x")}
-    measure(Constant(), {"x": Constant()}, rows, 2, WeightsMetadata(height=32, width=32))
+    measure(Constant(), {"x": Constant()}, rows, 2, WeightsMetadata(height=64, width=64))
     assert rows["x"].ratio == rows["x"].ratio_low == rows["x"].ratio_high == 4
     assert rows["x"].median_ms == pytest.approx(5500) and rows["x"].max_error == 0
 

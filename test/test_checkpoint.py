@@ -246,3 +246,11 @@ def test_inference_never_asks_the_network(untrained_weights, monkeypatch, tmp_pa
     estimator = DepthEstimator.load(untrained_weights, "cpu")
     assert estimator.predict(torch.zeros(64, 96, 3, dtype=torch.uint8).numpy()).shape == (64, 96)
     assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("size", [(32, 96), (64, 100)])
+def test_an_input_size_that_the_network_cannot_take_is_refused(size):
+    with pytest.raises(
+        CheckpointError, match=rf"network input is {size[0]}x{size[1]} \(HxW\), expected multiples of 32"
+    ):
+        WeightsMetadata(height=size[0], width=size[1])
