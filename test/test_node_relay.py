@@ -11,10 +11,9 @@ from ros_harness import BEST_EFFORT, CAMERA, PICTURE, Bench, RosProcess
 from sensor_msgs.msg import CameraInfo, Image
 
 from scdepth_ros.messages import decode_image
+from scdepth_ros.topics import DEPTH, RGB, RGB_INFO
 
 pytestmark = pytest.mark.timeout(180)
-
-RGB, RGB_INFO, DEPTH = "rgb/image_rect_color", "rgb/camera_info", "depth/image_rect"
 
 
 @pytest.fixture(scope="module")
