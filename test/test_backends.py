@@ -14,12 +14,13 @@ from torch import nn
 
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference import DepthEstimator, backends
-from scdepth_core.inference.backends import KINDS, cpu_features, load_backend
+from scdepth_core.inference.backends import KINDS, load_backend
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, is_installed
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
 from scdepth_core.inference.threads import limit_threads
+from scdepth_core.machine import cpu_features
 from scdepth_core.networks.normalization import normalize
 from scdepth_core.weights_metadata import WeightsMetadata
 

@@ -14,9 +14,9 @@ from scdepth_core import cli
 from scdepth_core.checkpoint import save_weights
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference import DepthEstimator, export
-from scdepth_core.inference.backends import cpu_features
 from scdepth_core.inference.backends.libraries import import_optional, is_installed
 from scdepth_core.inference.parity import depth_change, random_frames
+from scdepth_core.machine import cpu_features
 from scdepth_core.weights_metadata import WeightsMetadata
 
 needs_onnx = pytest.mark.skipif(not is_installed("onnx", "onnxscript", "onnxruntime"), reason="extra onnx missing")

@@ -9,8 +9,9 @@ from ros_harness import Bench, RosProcess
 from sensor_msgs.msg import Image
 
 from scdepth_core.inference import DepthEstimator
-from scdepth_core.inference.backends import KINDS, cpu_features
+from scdepth_core.inference.backends import KINDS
 from scdepth_core.inference.backends.libraries import is_installed
+from scdepth_core.machine import cpu_features
 from scdepth_ros.messages import decode_depth, decode_image
 
 pytestmark = pytest.mark.timeout(120)

@@ -20,11 +20,11 @@ from tqdm import tqdm
 from scdepth_core.arguments import image_size
 from scdepth_core.errors import BackendError, ConfigError
 from scdepth_core.inference.backends import KINDS, check_names, load_backend, resolve_device
-from scdepth_core.inference.backends.base import Source, cpu_features
+from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.exported_file import open_source
-from scdepth_core.inference.machine import describe_machine, peak_memory
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
+from scdepth_core.machine import cpu_features, describe_machine, peak_memory
 
 WARM_UP = 3
 

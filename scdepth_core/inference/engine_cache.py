@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import torch
 
-from scdepth_core.inference.backends.base import Source, device_name
+from scdepth_core.inference.backends.base import Source
+from scdepth_core.machine import device_name
 
 KEPT = 8  # entries; the least recently used goes first
 FORMAT = 1  # raise it when the same key would mean another payload

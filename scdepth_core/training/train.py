@@ -20,6 +20,7 @@ from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resuma
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.nan_guard import NanGuard
 from scdepth_core.training.pictures import PictureLogger
+from scdepth_core.training.precision import PRECISIONS, chosen_precision
 from scdepth_core.training.progress import ImageProgressBar
 from scdepth_core.training.versions import DEFAULT, VERSIONS, asked_version
 
@@ -61,7 +62,13 @@ def build_parser(version: str = DEFAULT) -> ArgumentParser:
     parser.add_class_arguments(VERSIONS[version], "model")
     parser.add_class_arguments(SequenceDataModule, "samples")
     chosen_here = {"logger", "callbacks", "default_root_dir", "plugins", "enable_checkpointing", "barebones"}
-    parser.add_class_arguments(pl.Trainer, "trainer", skip=chosen_here, instantiate=False)
+    parser.add_class_arguments(pl.Trainer, "trainer", skip=chosen_here | {"precision"}, instantiate=False)
+    parser.add_argument(
+        "--trainer.precision",
+        type=Literal[PRECISIONS],
+        default="32-true",
+        help="of the networks; auto takes bf16-mixed where the device is fast at it",
+    )
     parser.link_arguments("data", "samples.root")
     parser.link_arguments("seed", "samples.seed")
     parser.set_defaults(
@@ -90,6 +97,7 @@ def run(arguments: list[str]) -> None:
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     pl.seed_everything(settings.seed, verbose=False)
+    settings.trainer.precision = chosen_precision(settings.trainer.precision, settings.trainer.accelerator)
     built = parser.instantiate(settings)
     best, last = _checkpoints(settings)
     try:

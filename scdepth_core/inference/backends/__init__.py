@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from scdepth_core.errors import BackendError
-from scdepth_core.inference.backends.base import Backend, Source, cpu_features
+from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import is_installed
+from scdepth_core.machine import cpu_features
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 

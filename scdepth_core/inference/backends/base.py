@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -82,23 +81,3 @@ class Backend(ABC):
 
         The result may be overwritten by the next call.
         """
-
-
-@cache
-def cpu_features() -> frozenset[str]:
-    """What this CPU computes fast: of 'bfloat16' and 'int8' (VNNI, AMX, or their likes on ARM)."""
-    if not Path("/proc/cpuinfo").exists():
-        return frozenset()
-    words = set(Path("/proc/cpuinfo").read_text().split())
-    wanted = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}}
-    return frozenset(name for name, flags in wanted.items() if words & flags)
-
-
-@cache
-def device_name(device: torch.device) -> str:
-    """What people call it: 'Intel(R) Xeon(R) …', 'NVIDIA H100 …'."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from scdepth_core.errors import BackendError
-from scdepth_core.inference.backends.base import Backend, Source, cpu_features
+from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import openvino_model
 from scdepth_core.inference.engine_cache import engine, engine_key
+from scdepth_core.machine import cpu_features
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 

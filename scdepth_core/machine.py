@@ -1,4 +1,4 @@
-"""What a measurement was made on, so that a figure never stands alone."""
+"""The machine: what it computes fast, and what a measurement was made on, so that a figure never stands alone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ import os
 import platform
 import resource
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
-from scdepth_core.inference.backends.base import cpu_features, device_name
-
 LIBRARIES = ("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "numpy", "opencv-python")
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """What this CPU computes fast: of 'bfloat16' and 'int8' (VNNI, AMX, or their likes on ARM)."""
+    if not Path("/proc/cpuinfo").exists():
+        return frozenset()
+    words = set(Path("/proc/cpuinfo").read_text().split())
+    wanted = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}}
+    return frozenset(name for name, flags in wanted.items() if words & flags)
+
+
+@cache
+def device_name(device: torch.device) -> str:
+    """What people call it: 'Intel(R) Xeon(R) …', 'NVIDIA H100 …'."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def describe_machine(device: torch.device) -> dict:
