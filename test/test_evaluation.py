@@ -11,6 +11,7 @@ import pytest
 
 from scdepth_core import cli
 from scdepth_core.data.scene_folder import SceneFolder
+from scdepth_core.errors import DataError
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
 from scdepth_core.inference.evaluate import masks_of
 from scdepth_core.metrics import ERROR_NAMES, Protocol, depth_errors
@@ -101,6 +102,28 @@ def write_masks(folder, images, rows=20):
         mask = np.zeros((64, 80), np.uint8)
         mask[:rows] = 255
         assert cv2.imwrite(str(folder / f"{image.stem}.png"), mask)
+
+
+def test_the_scale_it_tells_is_the_one_to_pack(run, untrained_weights, tmp_path, capsys):
+    """Whatever scale the weights had before: what is measured twice is the same, and then depth is metric."""
+    packed = tmp_path / "packed.safetensors"
+    assert run("--json") == 0
+    measured = json.loads(capsys.readouterr().out)["metres_per_unit"]
+    for known in (0.25, measured):
+        assert cli.main(["pack", str(untrained_weights), str(packed), "--metres-per-unit", repr(known), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["metres_per_unit"] == known
+        assert run("--json", "--weights", packed) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["metres_per_unit"] == pytest.approx(measured, rel=1e-5)
+        assert result["scale"] == pytest.approx(measured / known, rel=1e-5)
+    assert run("--weights", packed) == 0
+    assert f"One scale {measured:.4f} m a unit (1.0000 times what the weights say)" in capsys.readouterr().out
+
+
+def test_a_broken_prediction_says_of_which_image():
+    good, broken = (scene(), scene()), (np.full((12, 16), np.nan, np.float32), scene())
+    with pytest.raises(DataError, match="image 2 of the set: a prediction has no finite depth"):
+        evaluate([good, broken], WIDE)
 
 
 def test_masks_by_stem(run, own_data, tmp_path, capsys):
