@@ -550,3 +550,10 @@ def test_warm_start_from_another_encoder_is_refused(tmp_path):
     save_weights(path, SCDepthV1(pretrained="none").depth_net.state_dict(), WeightsMetadata())
     with pytest.raises(CheckpointError, match="does not fit DepthNet"):
         SCDepthV1(encoder="resnet50", pretrained="none", start=path)
+
+
+def test_warm_start_from_a_decoder_that_enlarges_otherwise_says_so(tmp_path, caplog):
+    path = tmp_path / "nearest.safetensors"
+    save_weights(path, SCDepthV1(pretrained="none").depth_net.state_dict(), WeightsMetadata(upsampling="nearest"))
+    SCDepthV1(pretrained="none", start=path)
+    assert "was trained with nearest upsampling in its decoder, training goes on with bilinear" in caplog.text
