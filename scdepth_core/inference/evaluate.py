@@ -133,11 +133,11 @@ def masks_of(images: list[Path], folder: Path) -> list[Path]:
     flat = [scene for scene in scenes if not (folder / scene.name).is_dir()]
     if flat and len(scenes) > 1:
         raise DataError(f"masks of {len(scenes)} scenes need a folder each, '{folder / flat[0].name}' is missing")
-    return [
-        mask
-        for scene, members in scenes.items()
-        for mask in pair_by_stem(members, folder if scene in flat else folder / scene.name, MASK_SUFFIXES)
-    ]
+    found: dict[Path, Path] = {}
+    for scene, members in scenes.items():
+        masks = pair_by_stem(members, folder if scene in flat else folder / scene.name, MASK_SUFFIXES)
+        found |= zip(members, masks)
+    return [found[image] for image in images]
 
 
 def read_mask(path: Path) -> np.ndarray:
