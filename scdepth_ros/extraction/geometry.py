@@ -1,11 +1,11 @@
-"""The size of an extracted data set, and the geometry of its images."""
+"""The size of an extracted data set."""
 
 from __future__ import annotations
 
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.image_geometry import ImageGeometry, registered_depth
+from scdepth_core.geometry.image_geometry import registered_depth
 
-__all__ = ["ImageGeometry", "default_size", "registered_depth"]
+__all__ = ["default_size", "registered_depth"]
 
 _ROWS, _MULTIPLE = 256, 32  # the network halves its input five times
 
