@@ -31,14 +31,15 @@ ROS = [
 ]
 # Independent readers of what we write, for test/test_consumers.py.
 CONSUMERS = ["open3d>=0.19,<0.21"]
+ONNXRUNTIME = "onnxruntime>=1.22,<2"
 # Depth networks of others, which `scdepth pseudo-depth` runs for V3.
-PSEUDO_DEPTH = ["onnxruntime>=1.20,<2", "transformers>=4.45", "pillow>=10"]
+PSEUDO_DEPTH = [ONNXRUNTIME, "transformers>=4.45", "pillow>=10"]
 # A GPL program, run beside this package for plots of trajectories and in one test, never imported.
 TRAJECTORIES = ["evo>=1.31"]
 # Encoders beyond ResNet: --model.encoder timm/NAME.
 TIMM = ["timm>=1.0.20,<2"]
 # Faster inference than PyTorch's. On CUDA, put onnxruntime-gpu in the place of onnxruntime.
-ONNX = ["onnx>=1.18,<2", "onnxscript>=0.5,<1", "onnxruntime>=1.22,<2"]
+ONNX = ["onnx>=1.18,<2", "onnxscript>=0.5,<1", ONNXRUNTIME]
 OPENVINO = ["openvino>=2026.0,<2027", "nncf>=3.0,<4"]
 TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
 

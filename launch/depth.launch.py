@@ -16,10 +16,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from scdepth_ros.share import share_file
+from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB
 from scdepth_ros.transport_env import transport_env
 
 BOOLEAN = ["true", "false"]
-RESULTS = ("depth/image_rect", "depth/camera_info", "points", "depth/colorized", "rgb/image_rect_color")
+RESULTS = (DEPTH, INFO, CLOUD, COLOR, RGB)
 
 
 def generate_launch_description():

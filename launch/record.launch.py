@@ -12,7 +12,7 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
-from scdepth_ros.recording.command import RecordSettings, has_rosbag2, record_command
+from scdepth_ros.recording.command import RecordSettings, record_command, takes_rosbag2
 from scdepth_ros.transport_env import transport_env
 
 
@@ -47,8 +47,7 @@ def _recorder(context):
         tuple(value("topics").split()),
         *(float(value(name)) for name in ("min_motion", "split_size", "split_duration")),
     )
-    rosbag2 = has_rosbag2() if value("recorder") == "auto" else value("recorder") == "rosbag2"
-    command = record_command(settings, rosbag2)
+    command = record_command(settings, takes_rosbag2(value("recorder"), settings))
     process = ExecuteProcess(
         cmd=command, additional_env=transport_env(context.environment), output="screen", sigterm_timeout="10"
     )

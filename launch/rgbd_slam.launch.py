@@ -20,13 +20,18 @@ from scdepth_ros.slam import SYSTEMS, slam_nodes
 from scdepth_ros.transport_env import transport_env
 
 BOOLEAN = ["true", "false"]
-FOR_DEPTH = ("image", "camera_info", "namespace", "use_sim_time", "weights")
+FOR_DEPTH = ("params_file", "image", "camera_info", "namespace", "use_sim_time", "weights")
 
 
 def generate_launch_description():
     """The arguments, and a function that makes the nodes of their values."""
     arguments = [
         DeclareLaunchArgument("slam", default_value=SYSTEMS[0], choices=list(SYSTEMS), description="Which system."),
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=str(share_file("config/depth_node.yaml")),
+            description="YAML file with the parameters of depth_node, such as how its scale is measured.",
+        ),
         DeclareLaunchArgument("depth", default_value="true", choices=BOOLEAN, description="Start depth_node as well."),
         DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
         DeclareLaunchArgument(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+WEIGHTS_HELP = (
+    ".safetensors, .ckpt or .pth.tar, or an .onnx or .xml file of 'scdepth export' (default: the starter weights)"
+)
+
 
 def image_size(text: str) -> tuple[int, int]:
     """(width, height) of 'WIDTHxHEIGHT', pixels, each at least 8; for `type=` of argparse."""

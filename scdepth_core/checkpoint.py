@@ -73,14 +73,14 @@ def load_weights(path: str | Path | None = None) -> tuple[dict[str, Tensor], Wei
         CheckpointError: the file is missing, broken, unsafe or holds something else.
     """
     networks, metadata = load_networks(STARTER_WEIGHTS if path is None else path)
-    return _network("DepthNet", networks, path), metadata
+    return network_state("DepthNet", networks, path), metadata
 
 
 def load_motion(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None, WeightsMetadata]:
     """States of PoseNet and of V2's RectifyNet (None where there is none), and the metadata, as load_weights does."""
     networks, metadata = load_networks(path)
-    rectify = _network("RectifyNet", networks, path) if "RectifyNet" in networks else None
-    return _network("PoseNet", networks, path), rectify, metadata
+    rectify = network_state("RectifyNet", networks, path) if "RectifyNet" in networks else None
+    return network_state("PoseNet", networks, path), rectify, metadata
 
 
 def load_networks(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:
@@ -96,6 +96,21 @@ def load_networks(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], Weigh
     if not networks:
         raise CheckpointError(f"'{path}' holds no DepthNet and no PoseNet – give a training checkpoint")
     return networks, metadata
+
+
+def network_state(name: str, networks: dict[str, dict[str, Tensor]], path: str | Path | None) -> dict[str, Tensor]:
+    """One of the networks that load_networks found in a file, in float32.
+
+    Raises:
+        CheckpointError: it is not among them, or has a value that is not finite.
+    """
+    if name not in networks:
+        raise CheckpointError(
+            f"'{path}' holds {', '.join(networks)}, but no {name} – give a training checkpoint (.ckpt) that has one"
+        )
+    state = {key: value.float() if value.is_floating_point() else value for key, value in networks[name].items()}
+    _check_finite(state, path)
+    return state
 
 
 def read_training_checkpoint(path: str | Path) -> dict:
@@ -163,17 +178,6 @@ def _check_finite(state: dict[str, Tensor], path: str | Path | None) -> None:
                 f"'{path}' has NaN or infinity in '{name}' ({value.dtype}) – the training diverged, "
                 "or the values are too large for 16 bits: use an earlier checkpoint, or float32"
             )
-
-
-def _network(name: str, networks: dict[str, dict[str, Tensor]], path: str | Path | None) -> dict[str, Tensor]:
-    """One of the networks in a file, in float32 and finite."""
-    if name not in networks:
-        raise CheckpointError(
-            f"'{path}' holds {', '.join(networks)}, but no {name} – give a training checkpoint (.ckpt) that has one"
-        )
-    state = {key: value.float() if value.is_floating_point() else value for key, value in networks[name].items()}
-    _check_finite(state, path)
-    return state
 
 
 def _load_inference_file(path: Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:

@@ -45,7 +45,7 @@ class Evaluation:
 
     Attributes:
         errors: alignment -> {error name: mean over images}.
-        scale: the one factor of alignment `set`, metres per network unit.
+        scale: the one factor of alignment `set`, on the predictions as they were given.
         scale_spread: std / mean of the per-image median ratios (0 = one scale for all).
         constant: errors of a constant depth under alignment `set`: what knowing nothing scores.
         coverage: share of the pixels with ground truth that the predictions have a value for.
@@ -81,8 +81,11 @@ def evaluate(frames: Iterable[tuple[np.ndarray, ...]], protocol: Protocol) -> Ev
     per_image: list[float] = []
     means = {alignment: _Means() for alignment in ALIGNMENTS}
     with _PixelStore() as store:
-        for prediction, truth, *moving in frames:
-            size, pixels = _compared(prediction, truth, moving[0] if moving else None, protocol)
+        for number, (prediction, truth, *moving) in enumerate(frames, start=1):
+            try:
+                size, pixels = _compared(prediction, truth, moving[0] if moving else None, protocol)
+            except DataError as error:
+                raise DataError(f"image {number} of the set: {error}") from None
             sizes.append(size)
             if pixels is None:
                 per_image.append(float("nan"))

@@ -159,7 +159,8 @@ def _draw_colour_scale(cell, near: float, far: float) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write a PNG in one step."""
-    partial = Path(path).with_name(Path(path).name + ".partial")
+    """Write a PNG in one step; makes the folder that it is to be in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, format="png", dpi=110)
     partial.replace(path)

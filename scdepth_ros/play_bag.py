@@ -20,7 +20,7 @@ from rosgraph_msgs.msg import Clock
 from scdepth_core.errors import BagError, ScDepthError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bag_player import BagPlayer
-from scdepth_ros.ros_arguments import positive_number, split_ros_arguments
+from scdepth_ros.ros_arguments import number_or_zero, positive_number, split_ros_arguments
 
 SECOND = 10**9
 CLOCK_PERIOD = 0.01  # seconds between two /clock messages
@@ -68,12 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", help="rosbag2 folder, .mcap, .db3 or ROS 1 .bag")
     parser.add_argument("--rate", type=positive_number, default=1.0, help="speed, 1 as recorded (default: %(default)s)")
     parser.add_argument("--loop", action="store_true", help="begin again at the end, with stamps that go on")
-    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="skip the first S seconds")
+    parser.add_argument("--start", type=number_or_zero, default=0.0, metavar="S", help="skip the first S seconds")
     parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="play these alone (default: all)")
     parser.add_argument("--remap", nargs="+", default=[], metavar="FROM:=TO", help="publish topics under other names")
     parser.add_argument(
         "--wait-for-subscribers",
-        type=float,
+        type=number_or_zero,
         default=0.0,
         metavar="S",
         help="wait up to S seconds until every topic has a subscriber (default: start at once)",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from scdepth_core.errors import BagError, ImageError
-from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.image_geometry import registered_depth
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream, is_rectified_by_name
@@ -59,10 +58,11 @@ class RgbdFrames:
             )
         camera = self.stream.camera
         if self.stream.rectified:
-            camera = Camera(camera.width, camera.height, K=camera.K if camera.P is None else camera.P[:, :3])
+            camera = camera.of_rectified_image()
         self._rectifier, self._turn = Rectifier(camera), camera.R
-        self._raw_depth = not is_rectified_by_name(self.stream.topics.depth)
         self.camera = self._rectifier.camera
+        rectified = is_rectified_by_name(self.stream.topics.depth)
+        self._depth_rectifier = Rectifier(self.camera) if rectified else self._rectifier
 
     def frames(self, progress: Callable[[], None] = lambda: None, start_ns: int | None = None) -> Iterator[RgbdFrame]:
         """All frames recorded from `start_ns` on, calling `progress` after every message.
@@ -91,19 +91,10 @@ class RgbdFrames:
             self.stream.depth_dropped["images without depth in time"] += 1
             return None
         try:
-            return self._in_place(decode_depth(frame.depth))
+            return registered_depth(decode_depth(frame.depth), self._depth_rectifier)
         except ImageError:
             self.stream.depth_dropped["undecodable or of another view"] += 1
             return None
-
-    def _in_place(self, depth: np.ndarray) -> np.ndarray:
-        """Depth on the pixels of the rectified image; values are never mixed."""
-        height, width = self.camera.height, self.camera.width
-        if depth.shape != (height, width):
-            if abs(depth.shape[1] * height - depth.shape[0] * width) > 0.01 * depth.shape[0] * width:
-                raise ImageError(f"depth is {depth.shape[1]}x{depth.shape[0]}, the image {width}x{height}")
-            depth = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        return self._rectifier.rectify_depth(depth) if self._raw_depth else depth
 
     def _turned(self, pose: np.ndarray | None) -> np.ndarray | None:
         """The pose of the rectified camera, of that of the camera as mounted."""

@@ -40,6 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """Draw one frame, and say which."""
     if not 0 < args.near < args.far:
         raise ConfigError(f"--near is {args.near:g} and --far {args.far:g}, expected metres with 0 < near < far")
+    if Path(args.out).suffix.lower() != ".png":
+        raise ConfigError(f"--out is '{args.out}', expected a name that ends in .png")
+    if args.live is not None and not 0 < args.live < float("inf"):
+        raise ConfigError(f"--live is {args.live:g}, expected seconds above 0")
     if (args.bag is None) == (args.live is None):
         raise ConfigError("give a recording, or --live with the seconds to listen – one of the two")
     if args.live is None:

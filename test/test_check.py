@@ -124,6 +124,9 @@ def resize(path, width, height):
         (lambda r: (r / "training/train.txt").write_text("a\nc\n"), ERROR, "scene", "training/c"),
         (lambda r: (r / "training/c").mkdir(), WARNING, "listing", "training/c"),
         (lambda r: (r / "dataset.yaml").write_text("depth_factor: -1"), ERROR, "dataset.yaml", "dataset.yaml"),
+        (lambda r: a("timestamps.txt")(r).write_text("1\n2\n"), WARNING, "timestamps", "training/a/timestamps.txt"),
+        (lambda r: a("poses.txt")(r).write_text("0 0 0 0 0 0 0 1\n"), WARNING, "poses", "training/a/poses.txt"),
+        (lambda r: a("poses.txt")(r).write_text("1 2 3\n"), WARNING, "poses", "training/a/poses.txt"),
         (
             lambda r: (r / "dataset.yaml").write_text("{width: 9, height: 9}"),
             WARNING,

@@ -11,8 +11,10 @@ import pytest
 
 from scdepth_core import cli
 from scdepth_core.data.scene_folder import SceneFolder
+from scdepth_core.errors import DataError
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
 from scdepth_core.inference.evaluate import masks_of
+from scdepth_core.inference.evaluation_report import table
 from scdepth_core.metrics import ERROR_NAMES, Protocol, depth_errors
 
 WIDE = Protocol(max_depth=100.0)
@@ -101,6 +103,31 @@ def write_masks(folder, images, rows=20):
         mask = np.zeros((64, 80), np.uint8)
         mask[:rows] = 255
         assert cv2.imwrite(str(folder / f"{image.stem}.png"), mask)
+
+
+def test_the_scale_it_tells_is_the_one_to_pack(run, untrained_weights, tmp_path, capsys):
+    """Whatever scale the weights say, what is measured is metres for each unit of the network."""
+    assert run("--json") == 0
+    measured = json.loads(capsys.readouterr().out)["metres_per_unit"]
+    packed = tmp_path / "packed.safetensors"
+    assert cli.main(["pack", str(untrained_weights), str(packed), "--metres-per-unit", "0.25", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metres_per_unit"] == 0.25
+    assert run("--json", "--weights", packed) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["metres_per_unit"] == pytest.approx(measured, rel=1e-5)
+    assert result["scale"] == pytest.approx(measured / 0.25, rel=1e-5)
+
+
+def test_the_table_tells_it_too():
+    result = evaluate([(scene(), 3 * scene())], WIDE)
+    assert "One scale 3.0000 m a unit, scale spread 0.000." in table(result)
+    assert "One scale 6.0000 m a unit (3.0000 times what the weights say), scale spread" in table(result, 2.0)
+
+
+def test_a_broken_prediction_says_of_which_image():
+    good, broken = (scene(), scene()), (np.full((12, 16), np.nan, np.float32), scene())
+    with pytest.raises(DataError, match="image 2 of the set: a prediction has no finite depth"):
+        evaluate([good, broken], WIDE)
 
 
 def test_masks_by_stem(run, own_data, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import cv2
@@ -95,7 +96,7 @@ def test_half_precision_onnx_is_half_as_large(metric_weights, tmp_path, pixels, 
 
 @needs_openvino
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_openvino_opens_the_file_without_our_code(metric_weights, tmp_path, pixels, expected, precision):
+def test_openvino_opens_the_file_without_our_code(metric_weights, tmp_path, pixels, expected, precision, capsys):
     if precision not in {"float32", *cpu_features()}:
         pytest.skip("this CPU has no bfloat16 instructions")
     out = tmp_path / "net.xml"
@@ -106,6 +107,13 @@ def test_openvino_opens_the_file_without_our_code(metric_weights, tmp_path, pixe
     estimator = DepthEstimator.load(out, "cpu")
     assert (estimator.backend.name, estimator.backend.precision) == ("openvino", precision)
     assert estimator.metadata.metres_per_unit == 2.5
+    capsys.readouterr()
+    assert cli.main(["info", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert (said["precision"], said["metres_per_unit"], said["width"]) == ([precision], 2.5, 96)
+    assert cli.main(["info", str(out)]) == 0
+    assert "DepthNet, exported" in capsys.readouterr().out
 
 
 def test_pytorch_opens_the_file_without_our_code(metric_weights, tmp_path, pixels, expected):
@@ -135,6 +143,16 @@ def test_ground_truth_gives_abs_rel(metric_weights, tiny_data, tmp_path, capsys)
     assert exported(metric_weights, out, "--to", "openvino", "--data", tiny_data) == 0
     said = capsys.readouterr().out
     assert "own frames" in said and "abs_rel with a scale for each image: 0." in said
+
+
+@needs_onnx
+def test_a_data_set_without_ground_truth_gives_frames_all_the_same(metric_weights, own_data, tmp_path, capsys):
+    shutil.rmtree(own_data / "testing")
+    for depth in own_data.glob("training/*/depth"):
+        shutil.rmtree(depth)
+    assert exported(metric_weights, tmp_path / "net.onnx", "--to", "onnx", "--data", own_data) == 0
+    said = capsys.readouterr().out
+    assert "own frames" in said and "abs_rel is not measured: no validation scene of" in said
 
 
 def test_a_file_that_differs_is_not_written(metric_weights, tmp_path, monkeypatch, capsys):

@@ -187,6 +187,7 @@ def test_whole_scenes_at_the_end_are_set_apart_where_they_fit(tmp_path, scene):
     assert {row.split for row in report.scenes} == {"val"}
     report = extract([tmp_path / "walk"], tmp_path / "none", settings(validation=0.0))
     assert {row.split for row in report.scenes} == {"train"}
+    assert "there is none – lower --min-frames" in report.as_text()
 
 
 def test_several_bags_become_scenes_of_one_data_set(tmp_path, scene):

@@ -9,9 +9,10 @@ from extract_samples import IMAGE, SIZE, TURN, K, flat_scene, run, settings, tab
 
 from scdepth_core.errors import BagError, CameraError, ImageError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.image_geometry import ImageGeometry
 from scdepth_core.geometry.quaternion import matrix_from_quaternion
 from scdepth_ros.extraction import extract
-from scdepth_ros.extraction.geometry import ImageGeometry, default_size
+from scdepth_ros.extraction.geometry import default_size
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -13,9 +14,11 @@ from scdepth_core import cli
 from scdepth_core.data import SceneFolder
 from scdepth_core.data.doctor import examine
 from scdepth_core.data.importers.kitti import nearest_depth
+from scdepth_core.data.importers.source import known_camera
 from scdepth_core.data.importers.tum import _nearest
 from scdepth_core.data.scene_folder import read_depth, read_image
 from scdepth_core.geometry.camera import Camera, scale_intrinsics
+from scdepth_core.geometry.image_geometry import ImageGeometry
 from scdepth_core.geometry.trajectory import read_tum
 from scdepth_core.presets import CAMERAS
 
@@ -201,16 +204,20 @@ def test_tum(tum, imported):
     assert imported.summary["scenes"][1]["kept"] == 1
 
 
-def test_tum_takes_distortion_out(tum, imported):
+def test_tum_takes_distortion_out_and_the_border_with_it(tum, imported):
+    """What the camera did not see is 6 % of a rectified image of freiburg1; none of it is in the data set."""
     source = tum / "rgbd_dataset_freiburg3_walk"
     source.rename(tum / "rgbd_dataset_freiburg1_walk")
-    scene = imported("tum", tum, "--size", "640x480", "--image-format", "png").training[0]
-    camera = CAMERAS["freiburg1"]
+    folder = imported("tum", tum, "--size", "640x480", "--image-format", "png")
+    scene, camera = folder.training[0], known_camera("freiburg1")
     recorded = read_image(next((tum / "rgbd_dataset_freiburg1_walk" / "rgb").glob("*313.5*")))
-    K, D = scene.K.astype(float), np.array(camera["distortion"])
-    expected = cv2.undistort(recorded, K, D)
+    geometry = ImageGeometry(camera, (640, 480), "stretch")
+    left, top, width, height = geometry.window
+    assert (width, height) != (640, 480) and (read_depth(scene.depths[0], folder.depth_factor) == 1).all()
+    assert np.allclose(scene.K, camera.cropped(left, top, width, height).resized(640, 480).K, rtol=1e-6)
+    whole = cv2.undistort(recorded, camera.K, camera.D)
+    expected = cv2.resize(whole[top : top + height, left : left + width], (640, 480))
     assert np.abs(read_image(scene.images[0]).astype(int) - expected).mean() < 2
-    assert np.allclose(K[0, 0], camera["intrinsics"][0], rtol=1e-6)
 
 
 def test_tum_with_a_camera_that_it_does_not_name(tum, tmp_path, imported, capsys):
@@ -253,6 +260,32 @@ def test_frames_that_do_not_move_may_be_left_out(seven_scenes, imported):
 def test_only_some_scenes(kitti_raw, imported):
     folder = imported("kitti-raw", kitti_raw, "--scene", "2011_09_26_drive_0002_sync")
     assert [scene.name for scene in folder.training] == ["2011_09_26_drive_0002_sync"]
+
+
+def test_what_is_not_asked_for_need_not_be_complete(kitti_raw, imported, tmp_path, capsys):
+    shutil.rmtree(kitti_raw / "2011_09_26" / "2011_09_26_drive_0001_sync" / "image_02")
+    assert cli.main(["import", "kitti-raw", str(kitti_raw), str(tmp_path / "all")]) == 1
+    assert "_drive_0001_sync/image_02/data' is missing" in capsys.readouterr().err
+    folder = imported("kitti-raw", kitti_raw, "--scene", "2011_09_26_drive_0002_sync")
+    assert len(folder.training[0].images) == FRAMES - 1  # the last is for validation
+
+
+def test_poses_of_some_frames_only(tum, tmp_path, capsys):
+    """The motion capture lost the camera at the second frame: 0.1 s without a pose."""
+    truth = next(tum.glob("*/groundtruth.txt"))
+    lines = truth.read_text().splitlines(keepends=True)
+    truth.write_text("".join(lines[:2] + lines[3:]))
+    assert cli.main(["import", "tum", str(tum), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "0 poses; only 3 of 4 frames have a pose, so none is written" in said
+    assert not list((tmp_path / "out").glob("training/*/poses.txt"))
+
+
+def test_the_only_scene_stays_long_enough_to_train_on(tum, imported):
+    listing = next(tum.glob("*/rgb.txt"))
+    listing.write_text("".join(listing.read_text().splitlines(keepends=True)[:4]))  # a comment and three frames
+    folder = imported("tum", tum)
+    assert len(folder.training[0].images) == 3 and (folder.root / "training" / "val.txt").read_text() == ""
 
 
 def test_the_doctor_has_no_complaint_about_files(seven_scenes, imported):

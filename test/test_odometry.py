@@ -118,6 +118,18 @@ def test_without_poses_and_stamps(own_data, checkpoint, tmp_path, capsys):
     assert stamps_of(SceneFolder(own_data).validation[0]) == [str(index) for index in range(8)]
 
 
+def test_a_camera_that_stood_still_does_not_end_the_others(own_data, checkpoint, tmp_path, capsys):
+    path = own_data / "training" / "train_0000" / "poses.txt"
+    first = path.read_text().splitlines()[0].split(" ", 1)[1]
+    path.write_text("".join(f"{index} {first}\n" for index in range(8)))
+    options = ["--checkpoint", str(checkpoint), "--out", str(tmp_path / "out"), "--device", "cpu", "--split", "train"]
+    assert cli.main(["odometry", str(own_data), *options]) == 0
+    said = capsys.readouterr().out
+    assert "train_0000 has no errors: a camera that stood still cannot be aligned" in said
+    assert "| train_0000 | 8 | - |" in said and "| train_0001 | 8 | - |" not in said
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
 def test_public_pose_checkpoints(checkpoint, tmp_path):
     """SC-SfMLearner keeps PoseNet in a file of its own, its decoder as a numbered list."""
     state = torch.load(checkpoint, weights_only=True)["state_dict"]
@@ -151,6 +163,7 @@ def test_refusals(own_data, checkpoint, tmp_path, capsys, spoil, options, words)
     given = ["--checkpoint", str(checkpoint), "--out", str(tmp_path / "out"), "--device", "cpu", *options]
     assert cli.main(["odometry", str(own_data), *given]) == 1
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()  # said before any work
 
 
 def test_inference_files_have_no_motion(own_data, untrained_weights, tmp_path, capsys):

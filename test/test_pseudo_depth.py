@@ -76,6 +76,20 @@ def test_an_interrupted_run_goes_on(onnx_file, tiny_data, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["written"] == 1
 
 
+def test_maps_of_two_models_are_not_mixed(onnx_file, tiny_data, tmp_path, capsys):
+    out = tmp_path / "pseudo"
+    options = ["pseudo-depth", str(tiny_data), str(out), "--split", "val", "--model"]
+    assert cli.main([*options, str(onnx_file())]) == 0
+    assert json.loads((out / "model.json").read_text()) == {"model": "red.onnx", "input_size": None}
+    assert cli.main([*options, str(onnx_file(name="other.onnx"))]) == 1
+    assert "holds maps of red.onnx (input size None), not of other.onnx" in capsys.readouterr().err
+
+
+def test_a_device_is_not_ignored(onnx_file):
+    with pytest.raises(ConfigError, match="--device is cuda:0, but ONNX files run on the CPU here"):
+        load_model(str(onnx_file()), device="cuda:0")
+
+
 def test_sixteen_bits_keep_order_and_no_value():
     made = np.array([[-1.0, 0.0, 1e-9, 0.5, 2.0]], np.float32)
     assert to_units(made).tolist() == [[0, 0, 1, 16384, 65535]]

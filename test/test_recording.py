@@ -24,7 +24,7 @@ from std_msgs.msg import String
 from scdepth_core.errors import ConfigError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.record_node import add_arguments, main
-from scdepth_ros.recording.command import RecordSettings, record_command
+from scdepth_ros.recording.command import RecordSettings, record_command, takes_rosbag2
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized, header_stamp
 
@@ -243,7 +243,11 @@ def test_rosbag2_records_where_it_is_installed():
 
 
 def test_record_node_records_where_it_is_not_or_motion_matters():
-    ours = record_command(RecordSettings("drive", ("/cam/image_raw",), min_motion=8), rosbag2=True, python="python")
+    moving = RecordSettings("drive", ("/cam/image_raw",), min_motion=8)
+    assert not takes_rosbag2("auto", moving) and takes_rosbag2("rosbag2", RecordSettings("drive"))
+    with pytest.raises(ConfigError, match="min_motion is 8, which rosbag2 cannot do"):
+        takes_rosbag2("rosbag2", moving)
+    ours = record_command(moving, rosbag2=False, python="python")
     assert ours == [
         "python",
         "-m",

@@ -107,3 +107,20 @@ def test_live_topics_are_drawn(tmp_path):
         camera.stop()
     assert viewer.process.returncode == 0 and "/depth/image_rect on /cam/image_raw" in viewer.output, viewer.output
     assert cv2.imread(str(tmp_path / "live.png")).std() > 20
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--out", "now.jpg"), "--out is 'now.jpg', expected a name that ends in .png"),
+        (("--live", "0"), "--live is 0, expected seconds above 0"),
+    ],
+)
+def test_options_that_cannot_be(capsys, options, sentence):
+    assert cli.main(["view", *options]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_folder_of_the_picture_is_made(tmp_path):
+    save_rgbd_view(tmp_path / "new" / "v.png", K, RGB, np.full((120, 160), 4.0), 0.5, 8.0)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["v.png"]

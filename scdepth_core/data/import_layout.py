@@ -86,16 +86,17 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         dropped = "".join(f", {count} {reason}" for reason, count in row["dropped"].items())
         kept = f"{row['kept']} frames{dropped}, {row['depths']} depths, {row['poses']} poses"
-        print(f"{row['name']} ({row['split']}): {kept}")
+        print("; ".join([f"{row['name']} ({row['split']}): {kept}", *row["notes"]]))
     print(f"{args.out}: {sum(row['kept'] for row in rows if row['split'] != 'none')} frames of {width}x{height}")
     return 0
 
 
 def _chosen(args: argparse.Namespace) -> list[SourceScene]:
-    _, read = LAYOUTS[args.layout]
-    scenes = read(args.src, args.intrinsics) if args.layout == "tum" else read(args.src)
-    names = [scene.name for scene in scenes]
-    unknown = [name for name in args.scene or () if name not in names]
+    """The scenes asked for; others are not read, and may be incomplete."""
+    _, find = LAYOUTS[args.layout]
+    readers = find(args.src, args.intrinsics) if args.layout == "tum" else find(args.src)
+    unknown = [name for name in args.scene or () if name not in readers]
     if unknown:
-        raise DataError(f"scene '{unknown[0]}' is not in '{args.src}', expected some of {', '.join(names)}")
-    return [scene for scene in scenes if not args.scene or scene.name in args.scene]
+        raise DataError(f"scene '{unknown[0]}' is not in '{args.src}', expected some of {', '.join(readers)}")
+    chosen = [read for name, read in readers.items() if not args.scene or name in args.scene]
+    return [read() for read in tqdm(chosen, unit="scene", desc="listing", disable=None)]

@@ -12,8 +12,10 @@ ROOT/testing/color/<stem>.jpg|png, ROOT/testing/depth/<stem>.png|npy
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -25,6 +27,7 @@ from scdepth_core.presets import Preset, preset_named
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy")
+_NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)")  # what stands before it, and the number; decimals are no number
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,10 @@ def read_scene(folder: Path) -> Scene:
 
 
 def _check_time_order(images: list[Path]) -> None:
-    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2."""
-    for first, second in zip(images, images[1:]):
-        if first.stem.isdecimal() and second.stem.isdecimal() and int(first.stem) >= int(second.stem):
+    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2, and img_1, img_10, img_2."""
+    numbers = [_NUMBER_AT_END.fullmatch(path.stem) for path in images]
+    for (first, second), (one, other) in zip(pairwise(images), pairwise(numbers)):
+        if one and other and one[1] == other[1] and int(one[2]) >= int(other[2]):
             raise DataError(
                 f"frame '{first.name}' sorts before '{second.name}' in '{first.parent}' – "
                 "pad the numbers with zeros to the same length, so that name order is time order"

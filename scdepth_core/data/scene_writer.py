@@ -20,7 +20,7 @@ import yaml
 
 from scdepth_core.data.finished_folder import FinishedFolder
 from scdepth_core.errors import DataError
-from scdepth_core.geometry.quaternion import quaternion_from_matrix
+from scdepth_core.geometry.trajectory import tum_line, tum_stamp
 
 DATASET_FORMAT = "scdepth-1"
 IMAGE_OPTIONS = {"jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], "png": [cv2.IMWRITE_PNG_COMPRESSION, 3]}
@@ -111,7 +111,8 @@ class DatasetWriter:
                 lines = (source / table).read_text().splitlines(keepends=True)
                 (source / table).write_text("".join(lines[:-frames]))
                 (target / table).write_text("".join(lines[-frames:]))
-        return int(lines[-frames].strip().replace(".", ""))  # the decimals are the nine of nanoseconds
+        first = (target / "timestamps.txt").read_text().split()[0]
+        return int(first.replace(".", ""))  # the decimals are the nine of nanoseconds
 
     def write_text(self, name: str, text: str) -> None:
         """Put a file of text beside dataset.yaml."""
@@ -180,21 +181,15 @@ class SceneWriter:
             raise DataError(f"{shapes} of scene '{self.name}' do not have the data set's size {size} (H, W)")
         stem = f"{self.frames:06d}"
         pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        _write(
-            self.folder / f"{stem}.{self.dataset.image_format}",
-            pixels,
-            IMAGE_OPTIONS[self.dataset.image_format],
-        )
+        write_picture(self.folder / f"{stem}.{self.dataset.image_format}", pixels)
         if depth is not None:
             (self.folder / "depth").mkdir(exist_ok=True)
-            stored = depth_to_units(depth, self.dataset.depth_factor)
-            _write(self.folder / "depth" / f"{stem}.png", stored, IMAGE_OPTIONS["png"])
+            write_picture(self.folder / "depth" / f"{stem}.png", depth_to_units(depth, self.dataset.depth_factor))
             self.depths += 1
-        seconds = f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
-        self._stamps.write(seconds + "\n")
+        stamp = tum_stamp(stamp_ns)
+        self._stamps.write(f"{stamp}\n")
         if pose is not None:
-            numbers = (*np.asarray(pose)[:3, 3], *quaternion_from_matrix(np.asarray(pose)[:3, :3]))
-            self._poses.write(seconds + "".join(f" {number:.9g}" for number in numbers) + "\n")
+            self._poses.write(f"{tum_line(stamp, np.asarray(pose))}\n")
             self.poses += 1
         self.frames += 1
         return stem
@@ -214,6 +209,16 @@ def depth_to_units(depth: np.ndarray, depth_factor: float) -> np.ndarray:
     return units.astype(np.uint16)
 
 
-def _write(path: Path, pixels: np.ndarray, options: list[int]) -> None:
-    if not cv2.imwrite(str(path), pixels, options):
-        raise DataError(f"'{path}' could not be written – is the disk full?")
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a JPEG or PNG, by the name's ending; blue first where there are colours.
+
+    Raises:
+        DataError: the file cannot be written, with the operating system's reason.
+    """
+    done, encoded = cv2.imencode(path.suffix, pixels, IMAGE_OPTIONS[path.suffix[1:]])
+    if not done:
+        raise DataError(f"'{path}' cannot be encoded from {pixels.dtype} {pixels.shape}")
+    try:
+        path.write_bytes(encoded)
+    except OSError as error:
+        raise DataError(f"'{path}' could not be written ({error.strerror})") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scdepth_core.arguments import image_size
-from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter, depth_to_units
+from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter, depth_to_units, write_picture
 from scdepth_core.data.synthetic import KINDS, STYLES, Mount, Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.errors import ConfigError, DataError
 
@@ -184,6 +183,4 @@ def _write_test(dataset: DatasetWriter, name: str, renderer: Renderer, poses) ->
             testing / "depth" / f"{stem}.png": depth_to_units(depth, dataset.depth_factor),
         }
         for path, pixels in files.items():
-            if not cv2.imwrite(str(path), pixels, IMAGE_OPTIONS[path.suffix[1:]]):
-                free = shutil.disk_usage(testing).free
-                raise DataError(f"'{path}' could not be written ({free // 2**20} MiB free) – is the disk full?")
+            write_picture(path, pixels)

@@ -31,15 +31,11 @@ class Trajectory:
 
     def write_tum(self, path: Path) -> None:
         """'stamp tx ty tz qx qy qz qw' a line. The file appears when it is complete."""
-        rows = (
-            [stamp, *(f"{n:.9g}" for n in (*pose[:3, 3], *quaternion_from_matrix(pose[:3, :3])))]
-            for stamp, pose in zip(self.stamps, self.poses)
-        )
-        _write_rows(path, rows)
+        _write_lines(path, (tum_line(stamp, pose) for stamp, pose in zip(self.stamps, self.poses)))
 
     def write_kitti(self, path: Path) -> None:
         """The first three rows of each pose, twelve numbers a line. The file appears when it is complete."""
-        _write_rows(path, ([f"{n:.9g}" for n in pose[:3].ravel()] for pose in self.poses))
+        _write_lines(path, (_joined(pose[:3].ravel()) for pose in self.poses))
 
 
 def chain(relative: Iterable[np.ndarray]) -> np.ndarray:
@@ -85,8 +81,22 @@ def read_tum(path: Path) -> Trajectory:
     return Trajectory(stamps, np.stack(poses))
 
 
-def _write_rows(path: Path, rows: Iterable[list[str]]) -> None:
+def tum_stamp(stamp_ns: int) -> str:
+    """Seconds with the nine decimals of nanoseconds, which a float could not hold."""
+    return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
+
+
+def tum_line(stamp: str, pose: np.ndarray) -> str:
+    """'stamp tx ty tz qx qy qz qw' of a pose (4, 4), metres."""
+    return f"{stamp} {_joined((*pose[:3, 3], *quaternion_from_matrix(pose[:3, :3])))}"
+
+
+def _joined(numbers: Iterable[float]) -> str:
+    return " ".join(f"{number:.9g}" for number in numbers)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(" ".join(row) + "\n" for row in rows))
+    partial.write_text("".join(f"{line}\n" for line in lines))
     partial.replace(path)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.data.scene_folder import SceneFolder, pair_by_stem, read_depth, read_image
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Memory does not grow with the set: what is compared waits in a temporary file, 8 bytes a pixel (TMPDIR)."
     )
     parser.add_argument("--data", type=Path, required=True, help="data set in the scene-folder format")
-    parser.add_argument("--weights", type=Path, help=".safetensors, .ckpt or .pth.tar (default: the starter weights)")
+    parser.add_argument("--weights", type=Path, help=WEIGHTS_HELP)
     parser.add_argument(
         "--split",
         choices=("auto", "test", "val"),
@@ -78,13 +79,15 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.sheet is not None:
         save_sheet(args.sheet, estimator, pairs, folder.depth_factor, result, args.align, protocol_named(protocol))
+    known = estimator.metadata.metres_per_unit
     if args.json:
-        print(json.dumps(_plain(dataclasses.asdict(result) | {"protocol": protocol}), allow_nan=False))
+        measured = {"protocol": protocol, "metres_per_unit": result.scale * (known or 1)}
+        print(json.dumps(_plain(dataclasses.asdict(result) | measured), allow_nan=False))
     elif args.markdown:
         name = "starter" if args.weights is None else args.weights.name
         print(markdown_row(result, name, folder.root.resolve().name, protocol, args.align))
     else:
-        print(table(result))
+        print(table(result, known))
     return 0
 
 
@@ -130,11 +133,11 @@ def masks_of(images: list[Path], folder: Path) -> list[Path]:
     flat = [scene for scene in scenes if not (folder / scene.name).is_dir()]
     if flat and len(scenes) > 1:
         raise DataError(f"masks of {len(scenes)} scenes need a folder each, '{folder / flat[0].name}' is missing")
-    return [
-        mask
-        for scene, members in scenes.items()
-        for mask in pair_by_stem(members, folder if scene in flat else folder / scene.name, MASK_SUFFIXES)
-    ]
+    found: dict[Path, Path] = {}
+    for scene, members in scenes.items():
+        masks = pair_by_stem(members, folder if scene in flat else folder / scene.name, MASK_SUFFIXES)
+        found |= zip(members, masks)
+    return [found[image] for image in images]
 
 
 def read_mask(path: Path) -> np.ndarray:

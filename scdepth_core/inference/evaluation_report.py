@@ -16,8 +16,12 @@ COLUMNS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "a1", "a2", "a3")
 TITLES = {"image": "per-image median", "set": "one scale for the set", "none": "as it stands"}
 
 
-def table(result: Evaluation) -> str:
-    """Errors by alignment, and by region where there are masks, as a Markdown table; the scale in a sentence."""
+def table(result: Evaluation, metres_per_unit: float | None = None) -> str:
+    """Errors by alignment, and by region where there are masks, as a Markdown table; the scale in a sentence.
+
+    Args:
+        metres_per_unit: the scale of the weights that the predictions have in them already; None where there is none.
+    """
     lines = ["| alignment | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
     rows = {TITLES[alignment]: result.errors[alignment] for alignment in ALIGNMENTS}
     rows["constant depth, one scale"] = result.constant
@@ -26,7 +30,9 @@ def table(result: Evaluation) -> str:
     lines += [f"| {title} | {_cells(errors)} |" for title, errors in rows.items()]
     sentences = [
         f"{result.images} images ({result.skipped} without ground truth).",
-        f"One scale {result.scale:.4f} m a unit, scale spread {result.scale_spread:.3f}.",
+        f"One scale {result.scale * (metres_per_unit or 1):.4f} m a unit"
+        + (f" ({result.scale:.4f} times what the weights say)" if metres_per_unit else "")
+        + f", scale spread {result.scale_spread:.3f}.",
     ]
     if result.constant["abs_rel"] > 0:  # it is 0 on a flat wall seen head-on
         ratio = result.errors["set"]["abs_rel"] / result.constant["abs_rel"]
@@ -70,7 +76,6 @@ def save_sheet(
         scale = {"image": np.median(known) / np.median(there), "set": result.scale, "none": 1.0}[alignment]
         rows.append((rgb, predicted * np.float32(scale), truth))
         labels.append(f"{name}: {image.stem}, abs_rel {result.per_image[index]:.3f}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_depth_sheet(path, rows, TITLES[alignment], labels)
 
 

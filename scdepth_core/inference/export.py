@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.weights)
     if source.file is not None:
         raise ConfigError(f"'{args.weights}' is exported already – give the weights that it was made from")
+    pairs, unknown = ground_truth(args)
     frames = own_frames(args, source)
     kept = frames[::HELD_OUT]
     calibration = [frame for index, frame in enumerate(frames) if index % HELD_OUT] or frames
@@ -73,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
             "out": str(args.out),
             "to": args.to,
             "precision": args.precision,
-            **compare(partial, source, args, kept),
+            **compare(partial, source, args, kept, pairs),
         }
+        report |= {"note": f"abs_rel is not measured: {unknown}"} if unknown else {}
         refuse_beyond_bound(report)
         args.out.unlink(missing_ok=True)  # never an old .xml beside a new .bin
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == args.out.name):
@@ -101,6 +103,18 @@ def own_frames(args: argparse.Namespace, source: Source) -> list[np.ndarray]:
     ]
 
 
+def ground_truth(args: argparse.Namespace) -> tuple[list[tuple[Path, Path]], str]:
+    """(image, depth) files of --data to measure AbsRel on, and why there are none although --data was given."""
+    if args.data is None:
+        return [], ""
+    if args.to == "torch-export":
+        return [], "scdepth does not evaluate torch.export files"
+    try:
+        return frames_with_depth(SceneFolder(args.data), "auto"), ""
+    except DataError as error:
+        return [], str(error)
+
+
 def write(path: Path, source: Source, target: str, precision: str, calibration: list[np.ndarray]) -> None:
     """Convert into a file (and for OpenVINO its twin with the weights)."""
     if target == "onnx":
@@ -114,8 +128,10 @@ def write(path: Path, source: Source, target: str, precision: str, calibration: 
         )
 
 
-def compare(path: Path, source: Source, args: argparse.Namespace, own: list[np.ndarray]) -> dict:
-    """Depth of the file against PyTorch in float32: on random frames, on the user's, and AbsRel of both where known."""
+def compare(
+    path: Path, source: Source, args: argparse.Namespace, own: list[np.ndarray], pairs: list[tuple[Path, Path]]
+) -> dict:
+    """Depth of the file against PyTorch in float32: on random frames, on the user's, and AbsRel of both on `pairs`."""
     reference = load_backend(source, "cpu", "torch", "float32")
     exported = runner(path, args.to)
     sets = {"random": random_frames(source.metadata.height, source.metadata.width), "own": own}
@@ -124,10 +140,9 @@ def compare(path: Path, source: Source, args: argparse.Namespace, own: list[np.n
         for name, frames in sets.items()
         if frames
     }
-    if args.data is None or args.to == "torch-export":
+    if not pairs:
         return {"depth_change": changes}
     folder = SceneFolder(args.data)
-    pairs = frames_with_depth(folder, "auto")
     protocol = protocol_named(folder.preset.protocol)
     both = {"pytorch": DepthEstimator(reference, source.metadata), "file": DepthEstimator.load(path, "cpu")}
     abs_rel = {
@@ -186,6 +201,8 @@ def _sentences(report: dict) -> str:
     if "abs_rel" in report:
         pytorch, file = report["abs_rel"]["pytorch"], report["abs_rel"]["file"]
         lines.append(f"abs_rel with a scale for each image: {pytorch:.4f} in PyTorch float32, {file:.4f} in this file")
+    elif "note" in report:
+        lines.append(report["note"])
     elif report["precision"] == "int8":
         lines.append("'scdepth evaluate --weights' takes this file and gives its abs_rel, where there is ground truth")
     return "\n".join(lines)

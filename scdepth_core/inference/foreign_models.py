@@ -32,9 +32,12 @@ def load_model(name: str, size: tuple[int, int] | None = None, device: str = "cp
         size: (width, height) of the input of an ONNX file that takes any.
 
     Raises:
-        BackendError: a library or the model is missing. ConfigError: the file is no depth network, or needs a size.
+        BackendError: a library or the model is missing. ConfigError: the file is no depth network, or needs a size, or
+            an option is for the other kind of model.
     """
     if name.lower().endswith(".onnx"):
+        if device != "cpu":
+            raise ConfigError(f"--device is {device}, but ONNX files run on the CPU here – leave it out")
         return OnnxModel(Path(name), size)
     if size is not None:
         raise ConfigError("--input-size is for ONNX files, a pipeline of transformers knows its own")

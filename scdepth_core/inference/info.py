@@ -1,4 +1,4 @@
-"""`scdepth info`: everything that a weights file or checkpoint says about itself."""
+"""`scdepth info`: everything that a weights file, checkpoint or exported network says about itself."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks, read_training_checkpoint
+from scdepth_core.inference.backends import FILE_ENDINGS
+from scdepth_core.inference.exported_file import open_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        default=STARTER_WEIGHTS,
-        help=".safetensors, .ckpt or .pth.tar (default: the starter weights)",
-    )
+    parser.add_argument("file", type=Path, nargs="?", default=STARTER_WEIGHTS, help=WEIGHTS_HELP)
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
 
 
@@ -33,7 +30,10 @@ def describe(path: Path) -> dict:
 
     Raises:
         CheckpointError: it holds no network of this package, or cannot be read safely.
+        BackendError: the library that reads an exported file is not installed.
     """
+    if path.suffix in FILE_ENDINGS:
+        return _describe_exported(path)
     networks, metadata = load_networks(path)
     floats = (value for state in networks.values() for value in state.values() if value.is_floating_point())
     found = {
@@ -49,6 +49,19 @@ def describe(path: Path) -> dict:
     return found
 
 
+def _describe_exported(path: Path) -> dict:
+    """The same of a file of `scdepth export`, whose parameters are no longer by the name of a network."""
+    source = open_source(path)
+    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    return {
+        "file": str(path),
+        "bytes": sum(file.stat().st_size for file in files),
+        "networks": {},
+        "precision": [source.file_precision],
+        **dataclasses.asdict(source.metadata),
+    }
+
+
 def as_text(found: dict) -> str:
     """One line a fact, with units."""
     unit = found["metres_per_unit"]
@@ -56,7 +69,8 @@ def as_text(found: dict) -> str:
     lines = {
         "file": f"{found['file']}, {found['bytes']:,} bytes, {', '.join(found['precision'])}",
         "version": f"SC-Depth {found['version']}",
-        "networks": ", ".join(f"{name} ({count:,} parameters)" for name, count in found["networks"].items()),
+        "networks": ", ".join(f"{name} ({count:,} parameters)" for name, count in found["networks"].items())
+        or "DepthNet, exported",
         "encoder": f"{found['encoder']}, {found['upsampling']} upsampling in the decoder",
         "input": f"{found['width']}x{found['height']} (WxH)",
         "normalisation": f"(x / 255 - {found['mean']:g}) / {found['std']:g}",

@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from scdepth_core.arguments import image_size
 from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
-from scdepth_core.errors import DataError
+from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.inference.foreign_models import DepthModel, load_model
 from scdepth_core.inference.predict import save_png
 
+NOTE = "model.json"
 FULL = np.iinfo(np.uint16).max
 
 
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes OUT/SCENE/STEM.png for every frame: 16 bits, each image scaled to its own largest value, 0 for none. "
         "Scale says nothing in them, order and shape do. Tell training whether the model gives depth or inverse depth, "
-        "as MiDaS and Depth Anything do. Frames that have a file already are left alone: an interrupted run goes on."
+        "as MiDaS and Depth Anything do. Frames that have a file already are left alone: an interrupted run goes on; "
+        f"OUT/{NOTE} says which model it was."
     )
     parser.add_argument("data", type=Path, help="data set in the scene-folder format")
     parser.add_argument("out", type=Path, help="folder to fill; it may exist")
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = [(path, args.out / scene.name / f"{path.stem}.png") for scene in scenes for path in scene.images]
     missing = [(image, target) for image, target in jobs if not target.exists()]
     model = load_model(args.model, args.input_size, args.device)
+    note_model(args.out, args.model, args.input_size)
     for image, target in tqdm(missing, unit="image", desc="pseudo depth", disable=None):
         target.parent.mkdir(parents=True, exist_ok=True)
         save_png(target, to_units(pseudo_depth(model, image)))
@@ -62,6 +65,22 @@ def _scenes(folder: SceneFolder, split: str) -> list[Scene]:
     if split != "all":
         return folder.training if split == "train" else folder.validation
     return list({scene.name: scene for scene in (*folder.training, *folder.validation)}.values())
+
+
+def note_model(out: Path, model: str, input_size: tuple[int, int] | None) -> None:
+    """Write down what fills the folder; ConfigError where it was another model, for maps of two do not compare."""
+    name = Path(model).name if model.lower().endswith(".onnx") else model
+    path, own = out / NOTE, {"model": name, "input_size": None if input_size is None else list(input_size)}
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        if earlier != own:
+            raise ConfigError(
+                f"'{out}' holds maps of {earlier['model']} (input size {earlier['input_size']}), not of {name} "
+                f"({own['input_size']}) – choose another OUT, or remove it"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(own) + "\n")
 
 
 def pseudo_depth(model: DepthModel, image: Path) -> np.ndarray:

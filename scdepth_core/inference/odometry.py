@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.metres_per_unit < np.inf:
         raise ConfigError(f"--metres-per-unit is {args.metres_per_unit:g}, expected a number above 0")
     scenes = chosen_scenes(SceneFolder(args.data), args.split, args.scene)
+    for scene in scenes:  # what does not fit is said before the work, not after it
+        stamps_of(scene), truth_of(scene)
     estimator = MotionEstimator.load(args.checkpoint, args.device)
     rows = []
     with tqdm(total=sum(len(s.images) - 1 for s in scenes), unit="pair", desc="odometry", disable=None) as bar:
@@ -63,13 +65,15 @@ def run(args: argparse.Namespace) -> int:
             trajectory = estimate(scene, estimator.relative, args.metres_per_unit, bar.update)
             trajectory.write_tum(args.out / f"{scene.name}.tum.txt")
             trajectory.write_kitti(args.out / f"{scene.name}.kitti.txt")
-            errors = errors_of(scene, trajectory)
-            rows.append({"scene": scene.name, "frames": len(scene.images), "errors": errors})
+            rows.append({"scene": scene.name, "frames": len(scene.images), **_judged(scene, trajectory)})
     if args.json:
         plain = [row | {"errors": row["errors"] and dataclasses.asdict(row["errors"])} for row in rows]
         print(json.dumps({"out": str(args.out), "alignment": ALIGNMENT, "scenes": plain}))
     else:
         print(table(rows))
+        for row in rows:
+            if row["note"]:
+                print(f"{row['scene']} has no errors: {row['note']}")
         print(f"trajectories of {len(rows)} scenes in '{args.out}'; errors after alignment by {ALIGNMENT}")
     return 0
 
@@ -114,17 +118,32 @@ def stamps_of(scene: Scene) -> list[str]:
     return [str(index) for index in range(len(scene.images))]
 
 
-def errors_of(scene: Scene, trajectory: Trajectory) -> TrajectoryErrors | None:
-    """Errors against the scene's poses.txt; None where there is none."""
+def truth_of(scene: Scene) -> Trajectory | None:
+    """The scene's poses.txt; None where there is none. DataError when it does not fit the frames."""
     path = scene.images[0].parent / "poses.txt"
     if not path.exists():
         return None
     truth = read_tum(path)
     _for_each_frame(scene, path, truth.stamps)
+    return truth
+
+
+def errors_of(scene: Scene, trajectory: Trajectory) -> TrajectoryErrors | None:
+    """Errors against the scene's poses.txt; None where there is none.
+
+    Raises:
+        DataError: as trajectory_errors, such as for a camera that stood still.
+    """
+    truth = truth_of(scene)
+    return None if truth is None else trajectory_errors(trajectory.poses, truth.poses)
+
+
+def _judged(scene: Scene, trajectory: Trajectory) -> dict:
+    """`errors`, or why there are none in `note`: one scene that cannot be compared does not end the others."""
     try:
-        return trajectory_errors(trajectory.poses, truth.poses)
+        return {"errors": errors_of(scene, trajectory), "note": ""}
     except DataError as error:
-        raise DataError(f"scene '{scene.name}': {error}") from None
+        return {"errors": None, "note": str(error)}
 
 
 def table(rows: list[dict]) -> str:

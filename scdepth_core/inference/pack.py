@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import dataclasses
+import json
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, help="the data set it was trained on: its fingerprint is written in")
     parser.add_argument("--half", action="store_true", help="float16: half the size")
+    parser.add_argument("--json", action="store_true", help="print what the file says of itself as JSON on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,13 +33,17 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix != ".safetensors":
         raise ConfigError(f"output is '{args.out}', expected a name that ends in .safetensors")
     if args.metres_per_unit is not None and not 0 < args.metres_per_unit < float("inf"):
-        raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a positive number")
+        raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a number above 0")
     state, metadata = load_weights(args.weights)
     fingerprint = None if args.data is None else SceneFolder(args.data).fingerprint
     given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset, "fingerprint": fingerprint}
     given |= {} if args.size is None else dict(zip(("width", "height"), args.size))
-    metadata = replace(metadata, **{name: value for name, value in given.items() if value is not None})
+    metadata = dataclasses.replace(metadata, **{name: value for name, value in given.items() if value is not None})
     save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32)
+    if args.json:
+        written = {"out": str(args.out), "bytes": args.out.stat().st_size, **dataclasses.asdict(metadata)}
+        print(json.dumps(written))
+        return 0
     scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"
     size = f"{metadata.width}x{metadata.height}"
     print(f"'{args.out}': {metadata.encoder}, {size}, {scale}, {args.out.stat().st_size} bytes")

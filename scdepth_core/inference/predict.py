@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.inference.estimator import DepthEstimator
@@ -23,7 +24,7 @@ FORMATS = ("npy", "png")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, nargs="+", help="images, or folders of images (*.jpg, *.png)")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy or NAME.png, and NAME_color.png")
-    parser.add_argument("--weights", type=Path, help=".safetensors, .ckpt or .pth.tar (default: the starter weights)")
+    parser.add_argument("--weights", type=Path, help=WEIGHTS_HELP)
     parser.add_argument(
         "--format", choices=FORMATS, default="npy", help="npy: float32; png: 16 bits, --depth-factor (default: npy)"
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from torch import nn
 
-from scdepth_core.checkpoint import load_network_state, load_weights, read_training_checkpoint
+from scdepth_core.checkpoint import PREFIXES, load_network_state, load_networks, network_state
+from scdepth_core.weights_metadata import WeightsMetadata
+
+logger = logging.getLogger(__name__)
 
 
 def warm_start(module: nn.Module, path: Path) -> set[str]:
@@ -21,18 +25,19 @@ def warm_start(module: nn.Module, path: Path) -> set[str]:
         names of the networks that were filled.
 
     Raises:
-        CheckpointError: the file cannot be used, or is of another encoder.
+        CheckpointError: the file cannot be used, holds no DepthNet, or is of another encoder.
     """
-    state, _ = load_weights(path)
-    load_network_state(module.depth_net, state, path)
-    if Path(path).suffix == ".safetensors":  # inference files hold DepthNet alone
-        return {"depth_net"}
-    saved = read_training_checkpoint(path)["state_dict"]
-    filled = {"depth_net"}
-    for name, network in module.named_children():
-        prefix = f"{name}."
-        state = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
-        if state:
-            load_network_state(network, state, path)
-            filled.add(name)
-    return filled
+    networks, metadata = load_networks(path)
+    if metadata.upsampling != WeightsMetadata.upsampling:
+        logger.warning(
+            "'%s' was trained with %s upsampling in its decoder, training goes on with %s: its depth is not quite that "
+            "of the file at first",
+            path,
+            metadata.upsampling,
+            WeightsMetadata.upsampling,
+        )
+    children = {name: PREFIXES[name].removesuffix(".") for name in PREFIXES if name == "DepthNet" or name in networks}
+    filled = {name: child for name, child in children.items() if hasattr(module, child)}
+    for name, child in filled.items():
+        load_network_state(getattr(module, child), network_state(name, networks, path), path)
+    return set(filled.values())

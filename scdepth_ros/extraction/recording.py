@@ -8,9 +8,9 @@ import numpy as np
 
 from scdepth_core.data.scene_writer import DatasetWriter
 from scdepth_core.errors import BagError, CameraError, ImageError
+from scdepth_core.geometry.image_geometry import ImageGeometry
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream
-from scdepth_ros.extraction.geometry import ImageGeometry
 from scdepth_ros.extraction.report import BagReport, SceneReport
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.stretches import StretchWriter

@@ -115,6 +115,8 @@ class ExtractionReport:
             f"{self.output}: {self.size[0]}x{self.size[1]}, {sum(s.kept for s in train)} frames in {len(train)} "
             f"scenes for training, {sum(s.kept for s in val)} in {len(val)} for validation"
         )
+        if not val:
+            lines.append("training wants a scene for validation, there is none – lower --min-frames, or record longer")
         return "\n".join(lines)
 
 

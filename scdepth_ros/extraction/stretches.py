@@ -12,7 +12,7 @@ from scdepth_core.data.frame_selection import FrameSelector
 from scdepth_core.data.scene_writer import DatasetWriter, SceneWriter
 from scdepth_core.errors import ImageError
 from scdepth_core.geometry.camera import Camera
-from scdepth_ros.extraction.geometry import ImageGeometry
+from scdepth_core.geometry.image_geometry import ImageGeometry
 from scdepth_ros.extraction.report import BagReport, SceneReport
 from scdepth_ros.extraction.settings import ExtractionSettings
 

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from scdepth_core.errors import ConfigError
 from scdepth_ros.recording.session import MEGABYTE
 
 ROSBAG2_PACKAGES = ("ros2bag", "rosbag2_storage_mcap")
@@ -42,9 +43,25 @@ def has_rosbag2() -> bool:
         return False
 
 
+def takes_rosbag2(recorder: str, settings: RecordSettings) -> bool:
+    """Whether rosbag2 records: 'auto' takes it where it is installed and can do what is wanted.
+
+    Args:
+        recorder: auto, rosbag2 or record_node.
+
+    Raises:
+        ConfigError: for 'rosbag2' with the motion gate, which it does not have.
+    """
+    if recorder == "rosbag2" and settings.min_motion:
+        raise ConfigError(
+            f"min_motion is {settings.min_motion:g}, which rosbag2 cannot do – leave recorder out, or say record_node"
+        )
+    return recorder == "rosbag2" or (recorder == "auto" and not settings.min_motion and has_rosbag2())
+
+
 def record_command(settings: RecordSettings, rosbag2: bool, python: str = sys.executable) -> list[str]:
-    """The command line, for a machine with or without rosbag2."""
-    if rosbag2 and not settings.min_motion:
+    """The command line of rosbag2's recorder, or of record_node."""
+    if rosbag2:
         return _rosbag2_command(settings)
     command = [python, "-m", "scdepth_ros.record_node"]
     command += [settings.out] if settings.out else []

@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scdepth_core.data.scene_writer import depth_to_units
+from scdepth_core.data.scene_writer import depth_to_units, write_picture
 from scdepth_core.errors import ConfigError, DataError
-from scdepth_core.geometry.quaternion import quaternion_from_matrix
+from scdepth_core.geometry.trajectory import tum_line, tum_stamp
 from scdepth_ros.rgbd_frames import RgbdFrame
 
 TUM_DEPTH_FACTOR = 5000.0
@@ -69,18 +69,17 @@ class TumWriter:
         Raises:
             DataError: when a file cannot be written, or two frames have the same stamp.
         """
-        stamp = _seconds(frame.stamp_ns)
+        stamp = tum_stamp(frame.stamp_ns)
         image = f"rgb/{stamp}.png"
         if (self._folder / image).exists():
             raise DataError(f"two images have the stamp {stamp} s – the recording was looped, export one round of it")
-        self._write(image, cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+        write_picture(self._folder / image, cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
         self._lists["rgb"].append(f"{stamp} {image}")
         self.counts.images += 1
         if frame.depth is not None:
             self._add_depth(frame, f"{stamp} {image}")
         if frame.pose is not None:
-            numbers = (*frame.pose[:3, 3], *quaternion_from_matrix(frame.pose[:3, :3]))
-            self._lists["groundtruth"].append(stamp + "".join(f" {number:.9g}" for number in numbers))
+            self._lists["groundtruth"].append(tum_line(stamp, frame.pose))
             self.counts.poses += 1
 
     def close(self) -> None:
@@ -96,21 +95,13 @@ class TumWriter:
             (self._folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in [*head, *lines]))
 
     def _add_depth(self, frame: RgbdFrame, image: str) -> None:
-        stamp = _seconds(frame.depth_stamp_ns)
+        stamp = tum_stamp(frame.depth_stamp_ns)
         depth = f"depth/{stamp}.png"
         if not (self._folder / depth).exists():  # two images may share the depth between them
             known = np.isfinite(frame.depth) & (frame.depth > 0)
             self.counts.depth_pixels += int(known.sum())
             self.counts.overflows += int((np.rint(frame.depth[known] * self._factor) > _LARGEST).sum())
-            self._write(depth, depth_to_units(frame.depth, self._factor))
+            write_picture(self._folder / depth, depth_to_units(frame.depth, self._factor))
             self._lists["depth"].append(f"{stamp} {depth}")
             self.counts.depths += 1
         self._lists["associations"].append(f"{image} {stamp} {depth}")
-
-    def _write(self, name: str, pixels: np.ndarray) -> None:
-        if not cv2.imwrite(str(self._folder / name), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3]):
-            raise DataError(f"'{self._folder / name}' could not be written – is the disk full?")
-
-
-def _seconds(stamp_ns: int) -> str:
-    return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scdepth_core.data.doctor.files import check_depth, check_image, check_intrinsics
+from scdepth_core.data.doctor.files import check_depth, check_image, check_intrinsics, check_stamps_and_poses
 from scdepth_core.data.doctor.findings import ERROR, WARNING, Finding, SceneFigures
 from scdepth_core.data.doctor.motion import MotionRecord
 from scdepth_core.data.frame_selection import BLURRED, STATIC, version_advice
@@ -157,6 +157,7 @@ def _examine_scene(
             check_depth(depth, described.depth_factor, _size(image), found)
         yield
     _missing_depths(scene, found)
+    check_stamps_and_poses(scene, found)
     if len(scene.images) < FEWEST_FRAMES:
         problem = f"scene '{scene.name}' has {len(scene.images)} frames, a sample needs {FEWEST_FRAMES}"
         found.append(Finding.warning("short", root, problem, "take it out of its listing, or record longer"))

@@ -1,4 +1,4 @@
-"""Checks of single files: does the depth belong to the image, do the intrinsics belong to the frames."""
+"""Checks of single files: does the depth belong to the image, do intrinsics, stamps and poses belong to the frames."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from scdepth_core.data.doctor.findings import Finding
-from scdepth_core.data.scene_folder import read_depth, read_image
+from scdepth_core.data.scene_folder import Scene, read_depth, read_image
 from scdepth_core.errors import DataError
+from scdepth_core.geometry.trajectory import read_tum
 
 OFF_CENTRE = 0.1  # of the width or height, from where a principal point is suspicious
 NARROWEST, WIDEST = 20.0, 150.0  # horizontal field of view, degrees
@@ -59,3 +60,27 @@ def check_intrinsics(path: Path, K: np.ndarray, size: tuple[int, int], found: li
     if not NARROWEST <= view <= WIDEST:
         problem = f"fx={K[0, 0]:g} and {width} pixels are a horizontal view of {view:.0f} degrees"
         found.append(Finding.warning("field of view", path, problem, cure))
+
+
+def check_stamps_and_poses(scene: Scene, found: list[Finding]) -> None:
+    """Findings about timestamps.txt and poses.txt, which have a line for each frame where they are there."""
+    folder, entries = scene.images[0].parent, {}
+    for path, count in ((folder / "timestamps.txt", _count_words), (folder / "poses.txt", _count_poses)):
+        try:
+            entries[path] = count(path) if path.exists() else len(scene.images)
+        except DataError as error:  # training does without poses
+            problem, _, expected = str(error).partition(" – ")
+            found.append(Finding.warning("poses", path, problem, f"{expected}, or remove the file"))
+    for path, number in entries.items():
+        if number != len(scene.images):
+            problem = f"it has {number} entries for {len(scene.images)} frames"
+            cure = "write one for each frame, or remove the file: 'scdepth odometry' refuses it"
+            found.append(Finding.warning(path.stem, path, problem, cure))
+
+
+def _count_words(path: Path) -> int:
+    return len(path.read_text().split())
+
+
+def _count_poses(path: Path) -> int:
+    return len(read_tum(path).poses)

@@ -1,4 +1,4 @@
-"""Write source scenes as a data set: rectified, scaled, with intrinsics that follow exactly."""
+"""Write source scenes as a data set: rectified, without the border that this leaves, scaled; intrinsics follow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from scdepth_core.data.importers.source import SourceScene
 from scdepth_core.data.scene_folder import read_image
 from scdepth_core.data.scene_writer import DatasetWriter
 from scdepth_core.errors import DataError
-from scdepth_core.geometry.rectification import Rectifier
-from scdepth_core.networks.normalization import resize_for_network
+from scdepth_core.geometry.image_geometry import ImageGeometry
 
 TAIL = 0.2  # of the only scene, for validation
 FEWEST_FRAMES = 3
@@ -19,7 +18,7 @@ FEWEST_FRAMES = 3
 
 @dataclass
 class ConvertedScene:
-    """What became of one recording: frames read, kept, dropped by reason, with depth, with pose."""
+    """What became of one recording: frames read, kept, dropped by reason, with depth, with pose; `notes` for people."""
 
     name: str
     split: str
@@ -28,6 +27,7 @@ class ConvertedScene:
     dropped: dict[str, int] = field(default_factory=dict)
     depths: int = 0
     poses: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def convert(
@@ -66,7 +66,9 @@ def convert(
     if not writer.train and not writer.val:
         raise DataError(f"none of the {len(scenes)} scenes has {FEWEST_FRAMES} frames left – lower --min-motion")
     if validation is None and not writer.val and len(writer.train) == 1:
-        converted.append(_split_tail(writer, converted))
+        whole = next(scene for scene in converted if scene.split == "train")
+        if whole.kept > FEWEST_FRAMES:
+            converted.append(_split_tail(writer, whole))
     return converted
 
 
@@ -75,10 +77,9 @@ def _validation(scenes: list[SourceScene]) -> list[str]:
     return kept or ([scenes[-1].name] if len(scenes) > 1 else [])
 
 
-def _split_tail(writer: DatasetWriter, converted: list[ConvertedScene]) -> ConvertedScene:
-    """Move the end of the only scene into one of its own, for validation."""
-    whole = next(scene for scene in converted if scene.split == "train")
-    frames = max(1, round(TAIL * whole.kept))
+def _split_tail(writer: DatasetWriter, whole: ConvertedScene) -> ConvertedScene:
+    """Move the end of the only scene into one of its own, for validation; what is left stays long enough to train."""
+    frames = min(max(1, round(TAIL * whole.kept)), whole.kept - FEWEST_FRAMES)
     tail = ConvertedScene(f"{whole.name}_tail", "val", kept=frames, poses=frames if whole.poses == whole.kept else 0)
     writer.split_scene(whole.name, tail.name, frames)
     writer.val.append(tail.name)
@@ -95,10 +96,9 @@ def _write(
     result: ConvertedScene,
     progress: Callable[[], object],
 ) -> None:
-    rectifier = Rectifier(scene.camera)
-    camera = rectifier.camera.resized(writer.width, writer.height)
-    selector = None if selection is None else FrameSelector(camera.K, selection)
-    target = writer.new_scene(scene.name, camera.K)
+    geometry = ImageGeometry(scene.camera, (writer.width, writer.height), "stretch")
+    selector = None if selection is None else FrameSelector(geometry.camera.K, selection)
+    target = writer.new_scene(scene.name, geometry.camera.K)
     for frame in scene.frames:
         image = read_image(frame.image)
         if image.shape[:2] != (scene.camera.height, scene.camera.width):
@@ -106,15 +106,17 @@ def _write(
                 f"'{frame.image}' is {image.shape[1]}x{image.shape[0]}, its camera is calibrated for "
                 f"{scene.camera.width}x{scene.camera.height} – give the frames as recorded"
             )
-        image = resize_for_network(rectifier(image), writer.width, writer.height)
+        image = geometry.image(image)
         verdict = None if selector is None else selector.judge(image)
         result.read += 1
         progress()
         if verdict is not None and not verdict.keep:
             result.dropped[verdict.reason] = result.dropped.get(verdict.reason, 0) + 1
             continue
-        depth = None if frame.depth is None else frame.depth(rectifier, camera)
+        depth = None if frame.depth is None else frame.depth(geometry)
         target.add(image, stamp_ns=frame.stamp_ns, depth=depth, pose=frame.pose)
     target.close()
     result.kept, result.depths = target.frames, target.depths
     result.poses = target.poses if target.poses == target.frames else 0
+    if 0 < target.poses < target.frames:
+        result.notes.append(f"only {target.poses} of {target.frames} frames have a pose, so none is written")

@@ -9,7 +9,7 @@ import numpy as np
 from scdepth_core.data.importers.source import DepthSource, need, numbers
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.rectification import Rectifier
+from scdepth_core.geometry.image_geometry import ImageGeometry
 
 NEAREST = 0.1  # metres; closer points have no sensible projection
 
@@ -48,12 +48,12 @@ def scan_depth(path: Path, camera_from_laser: np.ndarray) -> DepthSource | None:
     if not path.exists():
         return None
 
-    def project(rectifier: Rectifier, camera: Camera) -> np.ndarray:
+    def project(geometry: ImageGeometry) -> np.ndarray:
         scan = np.fromfile(path, np.float32)
         if scan.size % 4:
             raise DataError(f"'{path}' has {scan.size} numbers, expected four a point – get it again")
         points = scan.reshape(-1, 4)[:, :3] @ camera_from_laser[:3, :3].T + camera_from_laser[:3, 3]
-        return nearest_depth(points, camera)
+        return nearest_depth(points, geometry.camera)
 
     return project
 

@@ -5,27 +5,28 @@ Images of the left colour camera, depth from velodyne/ where it is, poses moved 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from scdepth_core.data.importers.kitti import projection, read_calibration, rigid, scan_depth
-from scdepth_core.data.importers.source import SourceFrame, SourceScene, need, numbers
+from scdepth_core.data.importers.source import SceneReader, SourceFrame, SourceScene, need, numbers
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
 
 
-def kitti_odometry_scenes(root: Path) -> list[SourceScene]:
-    """Every sequence.
+def kitti_odometry_scenes(root: Path) -> dict[str, SceneReader]:
+    """Every sequence, by name.
 
     Raises:
-        DataError: there is none, or one lacks images or calibration.
+        DataError: there is none; from a reader, its sequence lacks images or calibration.
     """
     folders = sorted(path for path in (root / "sequences").glob("*") if path.is_dir())
     if not folders:
         raise DataError(f"'{root / 'sequences'}' has no sequence – give the folder that holds KITTI's sequences/")
-    return [_sequence(folder, root / "poses" / f"{folder.name}.txt") for folder in folders]
+    return {folder.name: partial(_sequence, folder, root / "poses" / f"{folder.name}.txt") for folder in folders}
 
 
 def _sequence(folder: Path, poses_file: Path) -> SourceScene:

@@ -6,13 +6,14 @@ Images of the left colour camera (image_02), depth from the laser scanner, poses
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from scdepth_core.data.importers.kitti import projection, read_calibration, rigid, scan_depth
-from scdepth_core.data.importers.source import SourceFrame, SourceScene, need, numbers
+from scdepth_core.data.importers.source import SceneReader, SourceFrame, SourceScene, need, numbers
 from scdepth_core.data.scene_folder import image_files
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
@@ -20,16 +21,16 @@ from scdepth_core.geometry.camera import Camera
 EARTH_RADIUS = 6378137.0  # metres
 
 
-def kitti_raw_scenes(root: Path) -> list[SourceScene]:
-    """Every drive under a folder of dates.
+def kitti_raw_scenes(root: Path) -> dict[str, SceneReader]:
+    """Every drive under a folder of dates, by name.
 
     Raises:
-        DataError: there is none, or one lacks images or calibration.
+        DataError: there is none; from a reader, its drive lacks images or calibration.
     """
     drives = sorted(path for path in root.glob("*/*_sync") if path.is_dir())
     if not drives:
         raise DataError(f"'{root}' has no <date>/<date>_drive_<number>_sync folder – give KITTI raw's own folder")
-    return [_drive(folder) for folder in drives]
+    return {folder.name: partial(_drive, folder) for folder in drives}
 
 
 def _drive(folder: Path) -> SourceScene:

@@ -6,11 +6,19 @@ registered to the colour camera (a few pixels of parallax, which every published
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from scdepth_core.data.importers.source import SourceFrame, SourceScene, depth_image, known_camera, numbers
+from scdepth_core.data.importers.source import (
+    SceneReader,
+    SourceFrame,
+    SourceScene,
+    depth_image,
+    known_camera,
+    numbers,
+)
 from scdepth_core.errors import DataError
 from scdepth_core.presets import PRESETS
 
@@ -18,24 +26,24 @@ NO_READING = 65535
 PERIOD_NS = 33_333_333  # 30 images a second; the layout has no times
 
 
-def seven_scenes(root: Path) -> list[SourceScene]:
-    """Every sequence of every scene.
+def seven_scenes(root: Path) -> dict[str, SceneReader]:
+    """Every sequence of every scene, as SCENE_seq-NUMBER.
 
     Raises:
-        DataError: there is none, or a frame has no colour image.
+        DataError: there is none; from a reader, its sequence has no colour image.
     """
     scenes = [root] if any(root.glob("seq-*")) else sorted({path.parent for path in root.glob("*/seq-*")})
-    found = [
-        _sequence(scene, folder)
+    found = {
+        f"{scene.resolve().name}_{folder.name}": folder
         for scene in scenes
         for folder in sorted(path for path in scene.glob("seq-*") if path.is_dir())
-    ]
+    }
     if not found:
         raise DataError(f"'{root}' has no seq-<number> folder, nor has a scene in it – unpack the sequences first")
-    return found
+    return {name: partial(_sequence, name, folder) for name, folder in found.items()}
 
 
-def _sequence(scene: Path, folder: Path) -> SourceScene:
+def _sequence(name: str, folder: Path) -> SourceScene:
     colors = sorted(folder.glob("frame-*.color.png"))
     if not colors:
         raise DataError(f"'{folder}' has no frame-<number>.color.png – unpack it again")
@@ -45,8 +53,7 @@ def _sequence(scene: Path, folder: Path) -> SourceScene:
         depth, pose = folder / f"{stem}.depth.png", folder / f"{stem}.pose.txt"
         source = depth_image(depth, PRESETS["7scenes"].depth_factor, none=NO_READING) if depth.exists() else None
         frames.append(SourceFrame(color, index * PERIOD_NS, source, _pose(pose) if pose.exists() else None))
-    name = f"{scene.resolve().name}_{folder.name}"
-    return SourceScene(name, known_camera("7scenes"), frames, folder.name in _test_sequences(scene))
+    return SourceScene(name, known_camera("7scenes"), frames, folder.name in _test_sequences(folder.parent))
 
 
 def _pose(path: Path) -> np.ndarray:

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from scdepth_core.data.scene_folder import read_depth
-from scdepth_core.errors import DataError
+from scdepth_core.errors import DataError, ImageError
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.rectification import Rectifier
+from scdepth_core.geometry.image_geometry import ImageGeometry
 from scdepth_core.presets import CAMERAS
 
-DepthSource = Callable[[Rectifier, Camera], np.ndarray]
+DepthSource = Callable[[ImageGeometry], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class SourceFrame:
 
     Attributes:
         image: its file; stamp_ns: its time, nanoseconds.
-        depth: called with the rectifier of the recorded images and the camera of the images to write, gives (H, W)
-            metres for the latter, 0 or NaN where unknown; None where there is none.
+        depth: called with the way of the recorded images into the data set, gives (H, W) metres for the images to
+            write, 0 or NaN where unknown; None where there is none.
         pose: (4, 4) camera (optical frame) in the world, metres; None where there is none.
     """
 
@@ -45,14 +44,19 @@ class SourceScene:
     validation: bool = False
 
 
+SceneReader = Callable[[], SourceScene]  # layouts are listed by these, so that only what is wanted is read
+
+
 def depth_image(path: Path, depth_factor: float, none: int = 0) -> DepthSource:
     """Depth from a 16-bit PNG of the recorded image's size; the value `none` marks pixels without a reading."""
 
-    def read(rectifier: Rectifier, camera: Camera) -> np.ndarray:
+    def read(geometry: ImageGeometry) -> np.ndarray:
         depth = read_depth(path, depth_factor)
         depth[depth == np.float32(none) / np.float32(depth_factor)] = 0
-        rectified = rectifier.rectify_depth(depth)
-        return cv2.resize(rectified, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
+        try:
+            return geometry.depth(depth)
+        except ImageError as error:
+            raise DataError(f"'{path}': {error}") from None
 
     return read
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from scdepth_core.data.importers.source import (
+    SceneReader,
     SourceFrame,
     SourceScene,
     depth_image,
@@ -23,23 +25,23 @@ from scdepth_core.presets import CAMERAS, PRESETS
 TOLERANCE = 0.02  # seconds between an image and what belongs to it
 
 
-def tum_scenes(root: Path, intrinsics: tuple[float, float, float, float] | None = None) -> list[SourceScene]:
-    """Every sequence of a folder, or the one that it is.
+def tum_scenes(root: Path, intrinsics: tuple[float, float, float, float] | None = None) -> dict[str, SceneReader]:
+    """Every sequence of a folder, or the one that it is, by name.
 
     Args:
         intrinsics: fx, fy, cx, cy of undistorted 640x480 images, for sequences that do not name their camera.
 
     Raises:
-        DataError: there is none, or its camera is not known.
+        DataError: there is none; from a reader, its camera is not known.
     """
     folders = [root] if (root / "rgb.txt").exists() else sorted(path.parent for path in root.glob("*/rgb.txt"))
     if not folders:
         raise DataError(f"'{root}' has no rgb.txt, nor has a folder in it – give TUM sequences as they are unpacked")
-    return [_sequence(folder, intrinsics) for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    return {name: partial(_sequence, name, folder, intrinsics) for name, folder in zip(names, folders)}
 
 
-def _sequence(folder: Path, intrinsics: tuple[float, float, float, float] | None) -> SourceScene:
-    name = folder.resolve().name
+def _sequence(name: str, folder: Path, intrinsics: tuple[float, float, float, float] | None) -> SourceScene:
     images = _listing(folder / "rgb.txt")
     stamps = np.array([stamp for stamp, _ in images])
     depths = (

@@ -47,6 +47,11 @@ class FloorPlan:
         """(N, 2) metres to fractional (column, row); the centre of cell (1, 1) is at half a cell."""
         return np.asarray(points, np.float32) / CELL + 0.5
 
+    @staticmethod
+    def to_metres(cells: np.ndarray) -> np.ndarray:
+        """(N, 2) (column, row) to metres: the inverse of `to_cells`."""
+        return (cells - 0.5) * CELL
+
     def clearance_at(self, points: np.ndarray) -> np.ndarray:
         """Distance (N,) of points (N, 2) to the nearest obstacle, metres; 0 outside the plan."""
         cells = self.to_cells(points).reshape(-1, 1, 2)

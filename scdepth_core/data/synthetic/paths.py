@@ -104,7 +104,7 @@ def _walk(rng, plan: FloorPlan, length: float, smooth: float, straight: float) -
     region = np.argwhere(plan.open_region(margin))
     if len(region) < 60:
         return None
-    spots = (region[:, ::-1] - 0.5) * 0.05  # metres, see FloorPlan.to_cells
+    spots = plan.to_metres(region[:, ::-1])
     corners = [spots[rng.integers(len(spots))]]
     heading, done = None, 0.0
     while done < length + 4 * smooth:
