@@ -97,7 +97,7 @@ def test_another_encoder_is_one_sentence(untrained_network):
     text = str(error.value)
     assert "\n" not in text and len(text) < 300
     assert text.startswith("'w.safetensors' does not fit DepthNet")
-    assert "missing" in text and "of another shape" in text and "another encoder?" in text
+    assert "missing" in text and "of another shape" in text and "another encoder or decoder?" in text
 
 
 @pytest.mark.parametrize(

@@ -40,5 +40,7 @@ def run(args: argparse.Namespace) -> int:
     save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32)
     scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"
     size = f"{metadata.width}x{metadata.height}"
-    print(f"'{args.out}': {metadata.encoder}, {size}, {scale}, {args.out.stat().st_size} bytes")
+    print(
+        f"'{args.out}': {metadata.encoder}, {metadata.decoder} decoder, {size}, {scale}, {args.out.stat().st_size} bytes"
+    )
     return 0

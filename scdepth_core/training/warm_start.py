@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from scdepth_core.checkpoint import load_network_state, load_weights, read_training_checkpoint
+from scdepth_core.errors import CheckpointError
 
 
 def warm_start(module: nn.Module, path: Path) -> set[str]:
@@ -21,9 +22,15 @@ def warm_start(module: nn.Module, path: Path) -> set[str]:
         names of the networks that were filled.
 
     Raises:
-        CheckpointError: the file cannot be used, or is of another encoder.
+        CheckpointError: the file cannot be used, or is of another encoder or decoder.
     """
-    state, _ = load_weights(path)
+    state, metadata = load_weights(path)
+    for name in ("encoder", "decoder"):
+        if getattr(metadata, name) != module.hparams[name]:
+            raise CheckpointError(
+                f"cannot start from '{path}': its {name} is {getattr(metadata, name)}, these settings say "
+                f"{module.hparams[name]} – set --model.{name} {getattr(metadata, name)}, or leave --model.start out"
+            )
     load_network_state(module.depth_net, state, path)
     if Path(path).suffix == ".safetensors":  # inference files hold DepthNet alone
         return {"depth_net"}
