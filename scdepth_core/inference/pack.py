@@ -40,7 +40,6 @@ def run(args: argparse.Namespace) -> int:
     save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32)
     scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"
     size = f"{metadata.width}x{metadata.height}"
-    print(
-        f"'{args.out}': {metadata.encoder}, {metadata.decoder} decoder, {size}, {scale}, {args.out.stat().st_size} bytes"
-    )
+    network = f"{metadata.encoder}, {metadata.decoder} decoder"
+    print(f"'{args.out}': {network}, {size}, {scale}, {args.out.stat().st_size} bytes")
     return 0
