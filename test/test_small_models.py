@@ -24,7 +24,7 @@ from scdepth_core.training.warm_start import warm_start
 from scdepth_core.weights_metadata import WeightsMetadata, metadata_from_json
 
 MOBILENETS = ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
-SMALL = MOBILENETS[0]
+SMALL = "mobilenet_v3_small"  # of config/train/small.yaml
 
 
 def small_network(name: str = SMALL) -> DepthNet:
