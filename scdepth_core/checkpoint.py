@@ -154,7 +154,7 @@ def load_network_state(network: torch.nn.Module, state: dict[str, Tensor], path:
         first = next(names[0] for names in wrong.values() if names)
         raise CheckpointError(
             f"'{path}' does not fit {type(network).__name__}, of its parameters are {counts}, the first is '{first}' – "
-            "was it trained with another encoder?"
+            "was it trained with another encoder or decoder?"
         )
     network.load_state_dict(state, strict=True)
 
@@ -221,6 +221,7 @@ def _metadata_of(saved: dict) -> WeightsMetadata:
     return WeightsMetadata(
         version=model.get("version", "v1"),
         encoder=model.get("encoder", "resnet18"),
+        decoder=model.get("decoder", "full"),
         height=samples.get("height", REFERENCE_SIZE[0]),
         width=samples.get("width", REFERENCE_SIZE[1]),
         dataset=samples.get("dataset", ""),

@@ -27,6 +27,7 @@ class WeightsMetadata:
         min_depth, max_depth: what the network can say, network units.
         fingerprint: of the data set, as SceneFolder.fingerprint gives it; empty where nobody noted it.
         upsampling: how DepthNet's decoder enlarges: bilinear or nearest.
+        decoder: width of DepthNet's decoder: full or half.
 
     Raises:
         CheckpointError: a size that the network cannot take, a scale that is not above 0, an empty range.
@@ -44,6 +45,7 @@ class WeightsMetadata:
     max_depth: float = 1 / MIN_DISPARITY
     fingerprint: str = ""
     upsampling: str = "bilinear"
+    decoder: str = "full"
 
     def __post_init__(self):
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 64:

@@ -18,6 +18,7 @@ from scdepth_core.errors import BagError, CheckpointError, ConfigError, ImageErr
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference import DepthEstimator
+from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
 from scdepth_core.inference.pipeline import check_size
 from scdepth_core.scale import SOURCES, Measurement, ScaleSettings, View
 from scdepth_core.scale.robust import robust_mean
@@ -109,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="metres that the odometry's frame may be away from the camera (default: %(default)s)",
     )
     parser.add_argument("--frames", type=int, metavar="N", default=300, help="images to use at most (default: 300)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_estimator_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
     add_topic_arguments(parser)
 
@@ -122,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     with BagReader(args.bag) as bag:
         stream = FrameStream(bag, ExtractionSettings(**topics_of(args)))
         sources = _sources(args, stream)
-        outcomes = measure(stream, DepthEstimator.load(args.weights, args.device), sources, args.frames)
+        outcomes = measure(stream, load_estimator(args), sources, args.frames)
     chosen = _chosen(args, outcomes)
     scale, sigma = outcomes[chosen].scale()
     if target is not None:

@@ -95,6 +95,12 @@ def test_what_cannot_be_done_is_one_sentence(bag, options, words, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_the_backend_is_a_choice(bag, untrained_weights, capsys):
+    options = ("--weights", str(untrained_weights), "--device", "cpu", "--dry-run", "--backend", "cuda-graph")
+    assert cli.main(["calibrate", str(bag), *options]) == 1
+    assert "backend cuda-graph runs on CUDA only, the device is cpu" in capsys.readouterr().err
+
+
 def test_half_precision_stays_and_the_scale_is_replaced(untrained_network, tmp_path):
     from safetensors import safe_open
 

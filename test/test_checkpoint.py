@@ -97,7 +97,7 @@ def test_another_encoder_is_one_sentence(untrained_network):
     text = str(error.value)
     assert "\n" not in text and len(text) < 300
     assert text.startswith("'w.safetensors' does not fit DepthNet")
-    assert "missing" in text and "of another shape" in text and "another encoder?" in text
+    assert "missing" in text and "of another shape" in text and "another encoder or decoder?" in text
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,9 @@ def test_metadata_of_a_later_version_is_ignored(tmp_path):
 def test_an_unknown_encoder_is_named(tmp_path):
     described = {"format": FORMAT, "metadata": json.dumps({"encoder": "resnet99"})}
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", described)
-    with pytest.raises(ConfigError, match="encoder 'resnet99' is unknown, expected resnet18, resnet50 or timm/NAME"):
+    with pytest.raises(
+        ConfigError, match="encoder 'resnet99' is unknown, expected resnet18, resnet50, mobilenet_v2, .* or timm/NAME"
+    ):
         DepthEstimator.load(tmp_path / "x.safetensors", "cpu")
 
 

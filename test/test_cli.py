@@ -139,6 +139,10 @@ def test_files_appear_complete(tmp_path, monkeypatch):
         (("--depth-factor", "-5"), "--depth-factor is -5"),
         (("--range", "3", "2"), "--range is 3 2, expected 0 < NEAR < FAR"),
         (("--device", "gpu"), "device 'gpu' is unknown"),
+        (("--backend", "tflite"), "backend 'tflite' is unknown, expected auto, torch, compiled"),
+        (("--precision", "half"), "precision 'half' is unknown, expected auto, float32, bfloat16"),
+        (("--backend", "cuda-graph"), "backend cuda-graph runs on CUDA only, the device is cpu"),
+        (("--precision", "int8"), "int8 has to be calibrated on frames of your camera"),
         (("--weights", "nowhere.safetensors"), "weights 'nowhere.safetensors' do not exist"),
     ],
 )
@@ -146,6 +150,12 @@ def test_predict_refuses(predict, capsys, options, words):
     assert predict(*options) == 1
     assert words in refused(capsys)
     assert not predict.out.exists()
+
+
+def test_predict_runs_in_the_backend_that_is_named(predict, images, untrained_weights):
+    assert predict("--backend", "torch", "--precision", "float32") == 0
+    expected = DepthEstimator.load(untrained_weights, "cpu", "torch", "float32").predict(read_image(images / "a.png"))
+    assert (np.load(predict.out / "a.npy") == expected).all()
 
 
 def test_predict_refuses_inputs(predict, images, tmp_path, capsys):
@@ -186,6 +196,15 @@ def test_an_output_folder_that_cannot_be(predict, capsys):
 def expected_evaluation(weights, pairs):
     estimator = DepthEstimator.load(weights, "cpu")
     return evaluate([(estimator.predict(read_image(i)), read_depth(d, 1000.0)) for i, d in pairs], PROTOCOLS["7scenes"])
+
+
+@pytest.mark.parametrize("backend", ["cuda-graph", "tensorrt"])
+def test_evaluate_takes_backend_and_precision(tiny_data, untrained_weights, capsys, backend):
+    options = ["--data", str(tiny_data), "--weights", str(untrained_weights), "--device", "cpu"]
+    assert cli.main(["evaluate", *options, "--backend", backend, "--precision", "float16"]) == 1
+    assert f"backend {backend} runs on CUDA only, the device is cpu" in refused(capsys)
+    assert cli.main(["evaluate", *options, "--backend", "torch", "--precision", "float16"]) == 1
+    assert "backend torch has no float16 on cpu – choose float32" in refused(capsys)
 
 
 def test_evaluate_as_json(tiny_data, untrained_weights, capsys):

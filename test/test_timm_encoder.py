@@ -25,7 +25,9 @@ def test_without_timm_the_way_out_is_named(monkeypatch):
 
 
 def test_an_unknown_encoder_names_the_choices():
-    with pytest.raises(ConfigError, match="encoder 'resnet19' is unknown, expected resnet18, resnet50 or timm/NAME"):
+    with pytest.raises(
+        ConfigError, match="encoder 'resnet19' is unknown, expected resnet18, resnet50, mobilenet_v2, .* or timm/NAME"
+    ):
         build_encoder("resnet19")
 
 

@@ -463,7 +463,9 @@ def test_warm_start_takes_both_networks_from_a_checkpoint_and_one_from_an_infere
 def test_warm_start_from_another_encoder_is_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_weights(path, SCDepthV1(pretrained="none").depth_net.state_dict(), WeightsMetadata())
-    with pytest.raises(CheckpointError, match="does not fit DepthNet"):
+    with pytest.raises(
+        CheckpointError, match="its encoder is resnet18, these settings say resnet50 – set --model.encoder resnet18"
+    ):
         SCDepthV1(encoder="resnet50", pretrained="none", start=path)
 
 

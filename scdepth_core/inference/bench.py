@@ -1,81 +1,52 @@
-"""`scdepth bench infer`: the network alone, by backend and precision, as ratios to plain PyTorch.
-
-Another program on the machine slows everything, so a time says little and a ratio much: the candidates take turns with
-the baseline (DepthNet as it is trained, eager, float32), round after round, and each round gives one ratio.
-"""
+"""`scdepth bench infer`: networks by backend and precision, speed beside accuracy, as ratios to plain PyTorch."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from scdepth_core.arguments import image_size
-from scdepth_core.errors import BackendError, ConfigError
-from scdepth_core.inference.backends import KINDS, check_names, load_backend, resolve_device
-from scdepth_core.inference.backends.base import Source
-from scdepth_core.inference.exported_file import open_source
-from scdepth_core.inference.parity import depth_change, random_frames
+from scdepth_core.errors import ConfigError
+from scdepth_core.inference.backends import resolve_device
+from scdepth_core.inference.backends.base import Backend
+from scdepth_core.inference.benchmark.accuracy import Accuracy
+from scdepth_core.inference.benchmark.candidates import Network, baseline_network, candidates, networks
+from scdepth_core.inference.benchmark.measurement import (
+    Plain,
+    Row,
+    load_row,
+    measure,
+    memory_alone,
+    note_depth_change,
+)
+from scdepth_core.inference.benchmark.report import markdown
+from scdepth_core.inference.estimator_arguments import add_device_argument
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import cpu_features, describe_machine, peak_memory
-
-WARM_UP = 3
-
-
-@dataclass
-class Row:
-    """One way to run the network, in the table.
-
-    Attributes:
-        name: backend and precision, or the exported file's name.
-        median_ms, low_ms, high_ms: of one frame; low and high are the 10th and 90th percentile.
-        ratio, ratio_low, ratio_high: times faster than the baseline in the same round, same percentiles.
-        cpu_ms: CPU time of one frame, all threads; what is left for the rest of the robot.
-        load_s: seconds until ready.
-        max_error, mean_error: relative, of depth, against the baseline.
-        memory_mb: peak of a process that runs this alone.
-        reason: why there are no figures.
-    """
-
-    name: str
-    median_ms: float | None = None
-    low_ms: float | None = None
-    high_ms: float | None = None
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    cpu_ms: float | None = None
-    load_s: float | None = None
-    max_error: float | None = None
-    mean_error: float | None = None
-    memory_mb: float | None = None
-    reason: str = ""
-
-
-class Plain:
-    """The baseline: DepthNet with its batch norms and float32, normalised outside, no compiler."""
-
-    def __init__(self, source: Source, device: torch.device):
-        self.network = source.network.to(device, memory_format=torch.channels_last).eval()
-        self.device, self.mean, self.std = device, source.metadata.mean, source.metadata.std
-
-    @torch.inference_mode()
-    def predict(self, pixels: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
-        return self.network(image.mul_(1 / (255 * self.std)).sub_(self.mean / self.std))[:, 0].cpu().numpy()
+from scdepth_core.machine import describe_machine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, help=".safetensors or .ckpt (default: the starter weights)")
+    parser.description = (
+        "Every way to run the networks takes turns with plain PyTorch: ResNet-18, eager, float32, the same input. With "
+        "--data, AbsRel against its ground truth stands beside the speed."
+    )
     parser.add_argument(
-        "--exported", type=Path, nargs="+", default=[], help="files of 'scdepth export' of these weights"
+        "--weights", type=Path, nargs="+", default=[], help=".safetensors or .ckpt (default: the starter weights)"
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="ENCODER[:DECODER]",
+        help="networks without weights, to see how fast they are, such as mobilenet_v3_small:half",
+    )
+    parser.add_argument(
+        "--exported", type=Path, nargs="+", default=[], help="files of 'scdepth export' of the first weights"
     )
     parser.add_argument("--size", type=image_size, metavar="WxH", help="network input (default: that of the weights)")
     parser.add_argument(
@@ -84,7 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:PRECISION]",
         help="such as openvino:bfloat16 (default: all but compiled)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument(
+        "--frames", type=Path, nargs="+", default=[], help="folders of your camera's images; int8 is calibrated on them"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="data set: its ground truth gives AbsRel, its training images calibrate int8, too"
+    )
+    add_device_argument(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores but one, as the node)")
     parser.add_argument("--rounds", type=int, default=30, help="frames of each (default: 30)")
     parser.add_argument(
@@ -99,127 +76,49 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--rounds is {args.rounds} and --threads {args.threads}, expected at least 1 and 0")
     limit_threads(args.threads)
     device = resolve_device(args.device)
-    source = resized(open_source(args.weights), args.size)
-    if source.file is not None:
-        raise ConfigError(f"'{args.weights}' is an exported file – give it to --exported, and its weights to --weights")
-    sources = {name: (source, *name.split(":")) for name in chosen(args.backends, device)}
-    sources |= {str(path): (open_source(path), "auto", "auto") for path in args.exported}
+    measured = networks(args.weights, args.models, args.size)
+    everyone = candidates(args, measured, device)
+    accuracy = None if args.data is None else Accuracy(args.data)
     machine = describe_machine(device)
-    runs, rows = {}, {}
-    for name, (what, backend, precision) in tqdm(sources.items(), unit="backend", desc="loading", disable=None):
-        rows[name], runs[name] = load_row(name, what, device, backend, precision)
-    plain = Plain(resized(open_source(args.weights), args.size), device)
-    runs = {name: ready for name, ready in runs.items() if ready is not None}
-    baseline = measure(plain, runs, rows, args.rounds, source.metadata)
-    for name, (what, backend, precision) in sources.items():
-        if name in runs and not args.no_memory:
-            weights, device_used = what.file or args.weights, str(runs[name].device)
-            rows[name].memory_mb = memory_alone(weights, args.size, device_used, backend, precision)
+    loaded = {c.name: load_row(c) for c in tqdm(everyone, unit="row", desc="loading", disable=None)}
+    rows = {name: row for name, (row, _) in loaded.items()}
+    running = [candidate for candidate in everyone if loaded[candidate.name][1] is not None]
+    runs = {candidate.name: loaded[candidate.name][1] for candidate in running}
+    network = baseline_network(measured)
+    source = network.open()
+    first = measure(Plain(source, device), runs, rows, args.rounds, (source.metadata.height, source.metadata.width))
+    first.network = network.name
+    for each in measured:
+        of_it = {candidate.name: rows[candidate.name] for candidate in running if candidate.reference == each}
+        compare(each, of_it, runs, accuracy, device, first if each == network else Row(each.name))
+    if not args.no_memory:
+        for candidate in tqdm(running, unit="row", desc="memory", disable=None):
+            rows[candidate.name].memory_mb = memory_alone(candidate)
     report = {
         "machine": {**machine, "load_average_after": describe_machine(device)["load_average"]},
         "network": {**asdict(source.metadata), "rounds": args.rounds},
-        "rows": [asdict(row) for row in (baseline, *rows.values())],
+        "accuracy_images": 0 if accuracy is None else accuracy.images,
+        "rows": [asdict(row) for row in (first, *rows.values())],
     }
     print(json.dumps(report) if args.json else markdown(report))
     return 0
 
 
-def resized(source: Source, size: tuple[int, int] | None) -> Source:
-    """The same network for another input (width, height); how fast it is does not depend on its weights."""
-    if size is None or source.file is not None:
-        return source
-    return Source(replace(source.metadata, width=size[0], height=size[1]), network=source.network)
-
-
-def chosen(names: list[str] | None, device: torch.device) -> list[str]:
-    """backend:precision of each row: those that were asked for, or all that this kind of device can have."""
-    if names is None:
-        every = [(name, p) for name, kind in KINDS.items() if name != "compiled" for p in kind.precisions(device)]
-        return [f"{name}:{precision}" for name, precision in every if precision != "int8"]
-    for name in names:
-        check_names("auto", *(name.split(":") + ["auto"])[:2])
-    return [name if ":" in name else f"{name}:auto" for name in names]
-
-
-def load_row(name: str, source: Source, device: torch.device, backend: str, precision: str):
-    """A row and its backend; where it cannot run here, the reason and None."""
-    where = "cpu" if source.file is not None and source.file.suffix == ".xml" else str(device)
-    if source.file_precision == "int8" and "int8" not in cpu_features():
-        return Row(name, reason="this CPU has no instructions for int8 (VNNI or AMX)"), None
-    started = time.perf_counter()
-    try:
-        ready = load_backend(source, where, backend, precision)
-    except BackendError as error:
-        return Row(name, reason=str(error)), None
-    return Row(name, load_s=time.perf_counter() - started), ready
-
-
-def measure(plain: Plain, runs: dict, rows: dict[str, Row], rounds: int, metadata) -> Row:
-    """Fill the rows: every round runs the baseline, then each candidate, on the same frame; returns the baseline's."""
-    frames = random_frames(metadata.height, metadata.width)
-    for name, ready in runs.items():
-        change = depth_change(plain.predict, ready.predict, frames)
-        rows[name].max_error, rows[name].mean_error = change.max, change.mean
-    everyone = {"": plain, **runs}
-    for ready in everyone.values():
-        for _ in range(WARM_UP):
-            ready.predict(frames[0])
-    wall = {name: [] for name in everyone}
-    cpu = {name: [] for name in everyone}
-    for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
-        for name, ready in everyone.items():
-            started = time.perf_counter(), time.process_time()
-            ready.predict(frames[index % len(frames)])
-            wall[name].append((time.perf_counter() - started[0]) * 1e3)
-            cpu[name].append((time.process_time() - started[1]) * 1e3)
-    baseline = Row("plain PyTorch, eager float32", ratio=1.0)
-    for name, row in {"": baseline, **rows}.items():
-        if name in wall:
-            row.low_ms, row.median_ms, row.high_ms = np.percentile(wall[name], (10, 50, 90)).tolist()
-            ratios = np.array(wall[""]) / np.array(wall[name])
-            row.ratio_low, row.ratio, row.ratio_high = np.percentile(ratios, (10, 50, 90)).tolist()
-            row.cpu_ms = float(np.median(cpu[name]))
-    return baseline
-
-
-def memory_alone(*what) -> float:
-    """Peak memory, MB, of a fresh process that runs three frames: weights, size, device, backend and precision."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_of_run, (*what, torch.get_num_threads()))
-
-
-def _peak_of_run(weights, size, device, backend, precision, threads) -> float:
-    limit_threads(threads)
-    source = resized(open_source(weights), size)
-    ready = load_backend(source, device, backend, precision)
-    for _ in range(WARM_UP):
-        ready.predict(np.zeros(source.shape, np.uint8))
-    return peak_memory(ready.device)
-
-
-def markdown(report: dict) -> str:
-    """The report for people: a sentence about the machine, and the table."""
-    machine, network = report["machine"], report["network"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    lines = [
-        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
-        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
-        f"{machine['load_average_after']} after. {versions}.",
-        f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10–90 %).",
-        "",
-        "| how | ms a frame | times plain PyTorch | CPU ms | depth error max / mean | ready in | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in (Row(**entry) for entry in report["rows"]):
-        if row.reason:
-            lines.append(f"| {row.name} | not applicable: {row.reason} | | | | | |")
-            continue
-        error = "" if row.max_error is None else f"{row.max_error:.1e} / {row.mean_error:.1e}"
-        load = "" if row.load_s is None else f"{row.load_s:.1f} s"
-        memory = "" if row.memory_mb is None else f"{row.memory_mb:.0f} MB"
-        lines.append(
-            f"| {row.name} | {row.median_ms:.1f} ({row.low_ms:.1f} – {row.high_ms:.1f}) "
-            f"| {row.ratio:.2f} ({row.ratio_low:.2f} – {row.ratio_high:.2f}) | {row.cpu_ms:.1f} | {error} | {load} "
-            f"| {memory} |"
-        )
-    return "\n".join(lines)
+def compare(
+    network: Network,
+    rows: dict[str, Row],
+    runs: dict[str, Backend],
+    accuracy: Accuracy | None,
+    device: torch.device,
+    plain_row: Row,
+) -> None:
+    """Note in the rows of a network how far they are from it in plain PyTorch; in its own row, how right that is."""
+    source = network.open()
+    plain = Plain(source, device)
+    judged = accuracy is not None and network.untrained is None
+    if judged:
+        accuracy.note(plain_row, plain, source.metadata)
+    for name, row in rows.items():
+        note_depth_change(row, plain, runs[name], (source.metadata.height, source.metadata.width))
+        if judged:
+            accuracy.note(row, runs[name], source.metadata, plain_row.abs_rel)

@@ -18,6 +18,7 @@ from scdepth_core.data.scene_folder import SceneFolder, pair_by_stem, read_depth
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
 from scdepth_core.inference.estimator import DepthEstimator
+from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
 from scdepth_core.inference.evaluation_report import COLUMNS, markdown_row, save_sheet, table
 from scdepth_core.metrics import PROTOCOLS, protocol_named
 
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale that --markdown and --sheet show: of each image, one of the set, none (default: image)",
     )
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="pictures of the best, median and worst frames")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_estimator_arguments(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
     output.add_argument(
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = frames_with_depth(folder, args.split)
     masks = None if args.masks is None else masks_of([image for image, _ in pairs], args.masks)
     protocol = args.protocol or folder.preset.protocol
-    estimator = DepthEstimator.load(args.weights, args.device)
+    estimator = load_estimator(args)
     frames = predict_frames(estimator, pairs, folder.depth_factor, masks)
     result = evaluate(
         tqdm(frames, total=len(pairs), unit="image", desc="evaluating", disable=None), protocol_named(protocol)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from scdepth_core.data.scene_folder import SceneFolder, image_files, read_image
+from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import BackendError, ConfigError, DataError
 from scdepth_core.evaluation import evaluate
 from scdepth_core.inference.backends import load_backend
@@ -23,17 +23,16 @@ from scdepth_core.inference.convert import onnx_bytes, openvino_model, quiet, to
 from scdepth_core.inference.estimator import DepthEstimator
 from scdepth_core.inference.evaluate import frames_with_depth, predict_frames
 from scdepth_core.inference.exported_file import open_source
+from scdepth_core.inference.own_frames import own_frames
 from scdepth_core.inference.parity import BOUNDS, depth_change, random_frames
 from scdepth_core.inference.quantize import quantized_model
 from scdepth_core.metrics import protocol_named
-from scdepth_core.networks.normalization import resize_for_network
 
 TARGETS = {  # ending, precisions
     "onnx": (".onnx", ("float32", "float16")),
     "openvino": (".xml", ("float32", "bfloat16", "int8")),
     "torch-export": (".pt2", ("float32", "bfloat16", "float16")),
 }
-MOST_FRAMES = 300  # of the user's own; more calibrate no better
 HELD_OUT = 5  # every fifth frame is not for calibration but for the comparison
 
 
@@ -63,13 +62,13 @@ def run(args: argparse.Namespace) -> int:
     if source.file is not None:
         raise ConfigError(f"'{args.weights}' is exported already – give the weights that it was made from")
     pairs, unknown = ground_truth(args)
-    frames = own_frames(args, source)
+    frames = own_frames(args.frames or [], args.data, source.metadata)
     kept = frames[::HELD_OUT]
-    calibration = [frame for index, frame in enumerate(frames) if index % HELD_OUT] or frames
+    calibration = tuple(frame for index, frame in enumerate(frames) if index % HELD_OUT) or tuple(frames)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{args.out.stem}.", dir=args.out.parent) as folder:
         partial = Path(folder) / args.out.name
-        write(partial, source, args.to, args.precision, calibration)
+        write(partial, dataclasses.replace(source, calibration=calibration), args.to, args.precision)
         report = {
             "out": str(args.out),
             "to": args.to,
@@ -86,23 +85,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def own_frames(args: argparse.Namespace, source: Source) -> list[np.ndarray]:
-    """Up to 300 frames (1, H, W, 3) of the network's size, evenly out of --frames and the training images of --data."""
-    paths = []
-    for folder in args.frames or []:
-        found = image_files(folder)
-        if not found:
-            raise DataError(f"'{folder}' has no *.jpg or *.png – give a folder of your camera's images to --frames")
-        paths += found
-    if args.data is not None:
-        paths += [image for scene in SceneFolder(args.data).training for image in scene.images]
-    step = max(1, -(-len(paths) // MOST_FRAMES))
-    size = (source.metadata.width, source.metadata.height)
-    return [
-        resize_for_network(read_image(path), *size)[None] for path in tqdm(paths[::step], desc="frames", disable=None)
-    ]
-
-
 def ground_truth(args: argparse.Namespace) -> tuple[list[tuple[Path, Path]], str]:
     """(image, depth) files of --data to measure AbsRel on, and why there are none although --data was given."""
     if args.data is None:
@@ -115,14 +97,14 @@ def ground_truth(args: argparse.Namespace) -> tuple[list[tuple[Path, Path]], str
         return [], str(error)
 
 
-def write(path: Path, source: Source, target: str, precision: str, calibration: list[np.ndarray]) -> None:
+def write(path: Path, source: Source, target: str, precision: str) -> None:
     """Convert into a file (and for OpenVINO its twin with the weights)."""
     if target == "onnx":
         path.write_bytes(onnx_bytes(source, precision))
     elif target == "torch-export":
         path.write_bytes(torch_export_bytes(source, precision))
     else:
-        model = quantized_model(source, calibration) if precision == "int8" else openvino_model(source, precision)
+        model = (quantized_model if precision == "int8" else openvino_model)(source, precision)
         import_optional("openvino", "openvino", "conversion to OpenVINO").save_model(
             model, path, compress_to_fp16=False
         )

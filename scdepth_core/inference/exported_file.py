@@ -26,7 +26,7 @@ def open_source(weights: str | Path | None = None) -> Source:
     if weights is not None and Path(weights).suffix in FILE_ENDINGS:
         return _exported(Path(weights))
     state, metadata = load_weights(weights)
-    network = DepthNet(metadata.encoder, metadata.upsampling)
+    network = DepthNet(metadata.encoder, metadata.upsampling, metadata.decoder)
     load_network_state(network, state, weights or "starter weights")
     return Source(metadata, network=network.eval())
 

@@ -71,7 +71,8 @@ def as_text(found: dict) -> str:
         "version": f"SC-Depth {found['version']}",
         "networks": ", ".join(f"{name} ({count:,} parameters)" for name, count in found["networks"].items())
         or "DepthNet, exported",
-        "encoder": f"{found['encoder']}, {found['upsampling']} upsampling in the decoder",
+        "encoder": found["encoder"],
+        "decoder": f"{found['decoder']} width, {found['upsampling']} upsampling",
         "input": f"{found['width']}x{found['height']} (WxH)",
         "normalisation": f"(x / 255 - {found['mean']:g}) / {found['std']:g}",
         "scale": f"{unit:g} metres a unit" if unit else "not known: depth is in network units",

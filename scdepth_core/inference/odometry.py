@@ -21,6 +21,7 @@ from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.geometry.trajectory import Trajectory, chain, read_tum
 from scdepth_core.geometry.trajectory_errors import TrajectoryErrors, trajectory_errors
+from scdepth_core.inference.estimator_arguments import add_device_argument
 from scdepth_core.inference.motion_estimator import MotionEstimator
 
 Motion = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # MotionEstimator.relative, or another source
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scene", nargs="+", metavar="NAME", help="only these scenes of the split")
     parser.add_argument("--metres-per-unit", type=float, default=1.0, help="factor on the translations (default: 1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
 
 

@@ -46,5 +46,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"
     size = f"{metadata.width}x{metadata.height}"
-    print(f"'{args.out}': {metadata.encoder}, {size}, {scale}, {args.out.stat().st_size} bytes")
+    network = f"{metadata.encoder}, {metadata.decoder} decoder"
+    print(f"'{args.out}': {network}, {size}, {scale}, {args.out.stat().st_size} bytes")
     return 0

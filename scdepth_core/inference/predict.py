@@ -15,7 +15,7 @@ from tqdm import tqdm
 from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import ConfigError, DataError
-from scdepth_core.inference.estimator import DepthEstimator
+from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
 from scdepth_core.visualization import colorize_depth
 
 FORMATS = ("npy", "png")
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metres-per-unit", type=float, help="scale to metres (default: the weights' own, else 1)")
     parser.add_argument("--range", type=float, nargs=2, metavar=("NEAR", "FAR"), help="fixed range of the colours")
     parser.add_argument("--no-color", action="store_true", help="leave the pictures out")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_estimator_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     _check_numbers(args)
     images = collect_images(args.input)
     _check_outputs(images, args)
-    estimator = DepthEstimator.load(args.weights, args.device)
+    estimator = load_estimator(args)
     scale = args.metres_per_unit or estimator.metadata.metres_per_unit or 1.0
     metric = bool(args.metres_per_unit or estimator.metadata.metres_per_unit)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
-
-import numpy as np
 
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, unreported
@@ -16,14 +13,14 @@ from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import ENTRY, describe, openvino_model
 
 
-def quantized_model(source: Source, frames: Sequence[np.ndarray]):
+def quantized_model(source: Source, precision: str = "int8"):
     """An openvino.Model with weights and activations in 8 bits; the last convolution stays in float32.
 
     Weights are symmetric, activations are not, because ELU's output has a short negative and a long positive side.
 
     Args:
-        source: weights.
-        frames: (1, H, W, 3) uint8 each, of the network's size; a few hundred that show what the camera will see.
+        source: weights, and a few hundred frames for calibration that show what the camera will see.
+        precision: 'int8', the only one.
 
     Raises:
         BackendError: openvino or nncf is not installed.
@@ -37,10 +34,10 @@ def quantized_model(source: Source, frames: Sequence[np.ndarray]):
     with unreported(), redirect_stdout(sys.stderr):  # its progress bar is not our answer
         quantized = nncf.quantize(
             model,
-            nncf.Dataset(frames),
+            nncf.Dataset(source.calibration),
             preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(frames),
+            subset_size=len(source.calibration),
             ignored_scope=nncf.IgnoredScope(names=convolutions[-1:]),
         )
-    quantized.set_rt_info(describe(source.metadata, "int8"), [ENTRY])
+    quantized.set_rt_info(describe(source.metadata, precision), [ENTRY])
     return quantized

@@ -1,4 +1,4 @@
-"""DepthNet: one RGB image to one depth map (U-Net on a ResNet or another backbone)."""
+"""DepthNet: one RGB image to one depth map (U-Net on a ResNet, a MobileNet or another backbone)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from scdepth_core.errors import ConfigError
 from scdepth_core.networks.encoder import build_encoder
 
-DECODER_CHANNELS = (16, 32, 64, 128, 256)
+DECODERS = {"full": (16, 32, 64, 128, 256), "half": (8, 16, 32, 64, 128)}  # channels, fine to coarse
 UPSAMPLING = {"bilinear": {"mode": "bilinear", "align_corners": False}, "nearest": {"mode": "nearest"}}
 MAX_DISPARITY, MIN_DISPARITY = 10.0, 0.01
 START_LOGIT = -1.4  # an untrained network says 0.5: room for what is five times nearer, and for what is farther
@@ -21,14 +21,15 @@ class DepthNet(nn.Module):
     Input (B, 3, H, W), normalised with (x / 255 - 0.45) / 0.225, H and W multiples of 32. Output (B, 1, H, W).
 
     Args:
-        encoder: resnet18, resnet50, or timm/NAME.
+        encoder: resnet18, resnet50, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, or timm/NAME.
         upsampling: how the decoder enlarges: bilinear, or nearest as the first public code (SC-SfMLearner) does.
+        decoder: full, or half: half as many channels everywhere, for small CPUs.
     """
 
-    def __init__(self, encoder: str = "resnet18", upsampling: str = "bilinear"):
+    def __init__(self, encoder: str = "resnet18", upsampling: str = "bilinear", decoder: str = "full"):
         super().__init__()
         self.encoder = build_encoder(encoder)
-        self.decoder = DepthDecoder(self.encoder.channels, upsampling)
+        self.decoder = DepthDecoder(self.encoder.channels, upsampling, decoder)
 
     def forward(self, image: Tensor) -> Tensor:
         logits = self.decoder(self.encoder(image))
@@ -38,20 +39,21 @@ class DepthNet(nn.Module):
 class DepthDecoder(nn.Module):
     """Five steps of convolve, upsample, join the skip, convolve; the finest step gives the logits (B, 1, H, W)."""
 
-    def __init__(self, encoder_channels: tuple[int, ...], upsampling: str = "bilinear"):
+    def __init__(self, encoder_channels: tuple[int, ...], upsampling: str = "bilinear", width: str = "full"):
         super().__init__()
-        if upsampling not in UPSAMPLING:
-            raise ConfigError(f"upsampling is '{upsampling}', expected one of {', '.join(UPSAMPLING)}")
+        for what, value, known in (("upsampling", upsampling, UPSAMPLING), ("decoder", width, DECODERS)):
+            if value not in known:
+                raise ConfigError(f"{what} is '{value}', expected one of {', '.join(known)}")
         self.upsampling = UPSAMPLING[upsampling]
         self.upconvs0, self.upconvs1 = nn.ModuleList(), nn.ModuleList()
-        incoming = encoder_channels[-1]
+        incoming, widths = encoder_channels[-1], DECODERS[width]
         for level in range(4, -1, -1):
-            channels = DECODER_CHANNELS[level]
+            channels = widths[level]
             skip = encoder_channels[level - 1] if level > 0 else 0
             self.upconvs0.append(ConvELU(incoming, channels))
             self.upconvs1.append(ConvELU(channels + skip, channels))
             incoming = channels
-        self.dispconvs = nn.ModuleList(ReflectConv(channels, 1) for channels in DECODER_CHANNELS[:4])
+        self.dispconvs = nn.ModuleList(ReflectConv(channels, 1) for channels in widths[:4])
         nn.init.constant_(self.dispconvs[0].conv.bias, START_LOGIT)
         self.dispconvs[1:].requires_grad_(False)  # coarser outputs: named in checkpoints, never run
 

@@ -72,7 +72,9 @@ class SCDepthModule(pl.LightningModule):
 
     Args:
         weights: of the loss terms.
-        encoder: backbone of DepthNet: resnet18, resnet50, or timm/NAME for any feature backbone of the timm library.
+        encoder: backbone of DepthNet: resnet18, resnet50, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, or
+            timm/NAME for any feature backbone of the timm library.
+        decoder: full, or half: half as many channels everywhere, for small CPUs.
         pretrained: where all encoders start: 'imagenet', a local file of ImageNet weights, a folder of such files, or
             'none'.
         start: weights to start the networks from: a checkpoint of `scdepth train`, or an inference file for DepthNet
@@ -96,6 +98,7 @@ class SCDepthModule(pl.LightningModule):
         self,
         weights: object,
         encoder: str = "resnet18",
+        decoder: Literal["full", "half"] = "full",
         pretrained: str = "imagenet",
         start: Path | None = None,
         learning_rate: float = 1e-4,
@@ -115,6 +118,7 @@ class SCDepthModule(pl.LightningModule):
             {
                 "version": self.version,
                 "encoder": encoder,
+                "decoder": decoder,
                 "learning_rate": learning_rate,
                 "schedule": schedule,
                 "warmup_steps": warmup_steps,
@@ -125,7 +129,7 @@ class SCDepthModule(pl.LightningModule):
                 "protocol": protocol,
             }
         )
-        self.depth_net = DepthNet(encoder)
+        self.depth_net = DepthNet(encoder, decoder=decoder)
         for name, network in self.motion_networks().items():
             setattr(self, name, network)
         started = warm_start(self, start) if start is not None else set()

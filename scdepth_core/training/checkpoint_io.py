@@ -34,7 +34,7 @@ def save_whole(contents: dict, path: Path) -> None:
     partial.replace(path)
 
 
-def check_resumable(path: Path, version: str, encoder: str, averages: bool = False) -> None:
+def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False) -> None:
     """CheckpointError, unless training of this model can go on from the checkpoint.
 
     Args:
@@ -47,10 +47,12 @@ def check_resumable(path: Path, version: str, encoder: str, averages: bool = Fal
             f"cannot resume from '{path}': it has no '{missing[0]}' – give a last.ckpt or best.ckpt of 'scdepth train'"
         )
     trained = saved["hyper_parameters"]
-    for name, wanted in (("version", version), ("encoder", encoder)):
-        if trained.get(name) != wanted:
+    before = {"decoder": "full"}  # of runs that did not note it
+    for name, wanted in (("version", version), ("encoder", encoder), ("decoder", decoder)):
+        found = trained.get(name, before.get(name))
+        if found != wanted:
             raise CheckpointError(
-                f"cannot resume from '{path}': its {name} is {trained.get(name)}, these settings say {wanted} – "
+                f"cannot resume from '{path}': its {name} is {found}, these settings say {wanted} – "
                 "use the settings of that run, or another --out"
             )
     if ("averaging_state" in saved) != averages:

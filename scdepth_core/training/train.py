@@ -93,7 +93,7 @@ def run(arguments: list[str]) -> None:
     _check(settings)
     resume = _resume_path(settings)
     if resume is not None:
-        check_resumable(resume, version, settings.model.encoder, settings.ema is not None)
+        check_resumable(resume, version, settings.model.encoder, settings.model.decoder, settings.ema is not None)
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     pl.seed_everything(settings.seed, verbose=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from scdepth_core.checkpoint import PREFIXES, load_network_state, load_networks, network_state
+from scdepth_core.errors import CheckpointError
 from scdepth_core.weights_metadata import WeightsMetadata
 
 logger = logging.getLogger(__name__)
@@ -25,9 +26,15 @@ def warm_start(module: nn.Module, path: Path) -> set[str]:
         names of the networks that were filled.
 
     Raises:
-        CheckpointError: the file cannot be used, holds no DepthNet, or is of another encoder.
+        CheckpointError: the file cannot be used, holds no DepthNet, or is of another encoder or decoder.
     """
     networks, metadata = load_networks(path)
+    for name in ("encoder", "decoder"):
+        if getattr(metadata, name) != module.hparams[name]:
+            raise CheckpointError(
+                f"cannot start from '{path}': its {name} is {getattr(metadata, name)}, these settings say "
+                f"{module.hparams[name]} – set --model.{name} {getattr(metadata, name)}, or leave --model.start out"
+            )
     if metadata.upsampling != WeightsMetadata.upsampling:
         logger.warning(
             "'%s' was trained with %s upsampling in its decoder, training goes on with %s: its depth is not quite that "

@@ -128,7 +128,7 @@ def _checked_precision(source: Source, name: str, device: torch.device, precisio
                 "with --precision, or choose auto"
             )
         precision = source.file_precision
-    elif precision == "int8":
+    elif precision == "int8" and not source.calibration:
         raise BackendError(
             "int8 has to be calibrated on frames of your camera – write a file with 'scdepth export WEIGHTS OUT.xml "
             "--to openvino --precision int8 --frames FOLDER', and give that file as weights"

@@ -27,12 +27,14 @@ class Source:
         network: the DepthNet with these weights.
         file: .onnx or .xml.
         file_precision: what that file was exported in.
+        calibration: frames of the user's own camera, (1, H, W, 3) uint8 each, which int8 needs.
     """
 
     metadata: WeightsMetadata
     network: DepthNet | None = None
     file: Path | None = None
     file_precision: str = ""
+    calibration: tuple[np.ndarray, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -41,7 +43,7 @@ class Source:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what decides the depth: every parameter that runs, and the metadata."""
+        """SHA-256 of what decides the depth: every parameter that runs, the metadata, and for int8 the frames."""
         digest = hashlib.sha256(repr(self.metadata).encode())
         if self.file is not None:
             digest.update(self.file.read_bytes())
@@ -50,6 +52,8 @@ class Source:
                 if not name.startswith(NEVER_RUN):  # files leave it out, and then it is random
                     digest.update(name.encode())
                     digest.update(value.detach().cpu().contiguous().numpy())
+        for frame in self.calibration:
+            digest.update(np.ascontiguousarray(frame))
         return digest.hexdigest()
 
 

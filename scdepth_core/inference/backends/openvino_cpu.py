@@ -14,6 +14,7 @@ from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import openvino_model
 from scdepth_core.inference.engine_cache import engine, engine_key
+from scdepth_core.inference.quantize import quantized_model
 from scdepth_core.machine import cpu_features
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -31,10 +32,11 @@ class OpenVino(Backend):
         if source.file is not None:
             self._request = self._open(self._core.read_model(source.file))
         else:
-            key = engine_key(source, self.name, device, precision, ("openvino",))
+            build = quantized_model if precision == "int8" else openvino_model
+            key = engine_key(source, self.name, device, precision, ("openvino", "nncf"))
             self._request = engine(
                 key,
-                lambda: pack_model(openvino_model(source, precision)),
+                lambda: pack_model(build(source, precision)),
                 lambda payload: self._open(self._unpack(payload)),
             )
 

@@ -1,0 +1,144 @@
+"""How fast candidates are, and how much memory they need.
+
+Another program on the machine slows everything, so a time says little and a ratio much: the candidates take turns with
+the baseline (ResNet-18 as it is trained, eager, float32), round after round, and each round gives one ratio.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from scdepth_core.errors import BackendError, DataError
+from scdepth_core.inference.backends.base import Backend, Source
+from scdepth_core.inference.benchmark.candidates import Candidate
+from scdepth_core.inference.parity import depth_change, random_frames
+from scdepth_core.inference.threads import limit_threads
+from scdepth_core.machine import cpu_features, peak_memory
+
+WARM_UP = 3
+
+
+@dataclass
+class Row:
+    """One way to run a network, in the table.
+
+    Attributes:
+        name: backend and precision, or the exported file's name; with the network's where there are several.
+        network: which one.
+        median_ms, low_ms, high_ms: of one frame; low and high are the 10th and 90th percentile.
+        ratio, ratio_low, ratio_high: times faster than the baseline in the same round, same percentiles.
+        cpu_ms: CPU time of one frame, all threads; what is left for the rest of the robot.
+        load_s: seconds until ready.
+        max_error, mean_error: relative, of depth, against the same network in plain PyTorch.
+        memory_mb: peak of a process that runs this alone.
+        abs_rel, abs_rel_set: against ground truth, with a scale for each image, and one for the set.
+        abs_rel_change: relative, of abs_rel, against the same network in plain PyTorch.
+        reason: why there are no figures.
+    """
+
+    name: str
+    network: str = ""
+    median_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    cpu_ms: float | None = None
+    load_s: float | None = None
+    max_error: float | None = None
+    mean_error: float | None = None
+    memory_mb: float | None = None
+    abs_rel: float | None = None
+    abs_rel_set: float | None = None
+    abs_rel_change: float | None = None
+    reason: str = ""
+
+
+class Plain:
+    """A network as it is trained: with its batch norms and float32, normalised outside, no compiler."""
+
+    def __init__(self, source: Source, device: torch.device):
+        self.network = source.network.to(device, memory_format=torch.channels_last).eval()
+        self.device, self.mean, self.std = device, source.metadata.mean, source.metadata.std
+
+    @torch.inference_mode()
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        return self.network(image.mul_(1 / (255 * self.std)).sub_(self.mean / self.std))[:, 0].cpu().numpy()
+
+
+def load_row(candidate: Candidate) -> tuple[Row, Backend | None]:
+    """A row and its backend; where it cannot run here, the reason and None."""
+    row = Row(candidate.name, candidate.reference.name)
+    if candidate.is_int8 and "int8" not in cpu_features():
+        row.reason = "this CPU has no instructions for int8 (VNNI or AMX)"
+    elif candidate.precision == "int8" and not (candidate.frames or candidate.data):
+        row.reason = "int8 is calibrated on frames of your own camera – give a folder of images with --frames"
+    if row.reason:
+        return row, None
+    started = time.perf_counter()
+    try:
+        ready = candidate.load()
+    except (BackendError, DataError) as error:
+        row.reason = str(error)
+        return row, None
+    row.load_s = time.perf_counter() - started
+    return row, ready
+
+
+def measure(baseline: Plain, runs: dict[str, Backend], rows: dict[str, Row], rounds: int, size) -> Row:
+    """Fill the rows: every round runs the baseline, then each candidate, on the same frame; returns the baseline's.
+
+    Args:
+        runs, rows: by the same names; rows without a run are left as they are.
+        size: (height, width) of the input.
+    """
+    frames = random_frames(*size)
+    everyone = {"": baseline, **runs}
+    for ready in everyone.values():
+        for _ in range(WARM_UP):
+            ready.predict(frames[0])
+    wall = {name: [] for name in everyone}
+    cpu = {name: [] for name in everyone}
+    for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
+        for name, ready in everyone.items():
+            started = time.perf_counter(), time.process_time()
+            ready.predict(frames[index % len(frames)])
+            wall[name].append((time.perf_counter() - started[0]) * 1e3)
+            cpu[name].append((time.process_time() - started[1]) * 1e3)
+    first = Row("plain PyTorch, eager float32", ratio=1.0)
+    for name, row in {"": first, **rows}.items():
+        if name in wall:
+            row.low_ms, row.median_ms, row.high_ms = np.percentile(wall[name], (10, 50, 90)).tolist()
+            ratios = np.array(wall[""]) / np.array(wall[name])
+            row.ratio_low, row.ratio, row.ratio_high = np.percentile(ratios, (10, 50, 90)).tolist()
+            row.cpu_ms = float(np.median(cpu[name]))
+    return first
+
+
+def note_depth_change(row: Row, plain: Plain, ready: Backend, size) -> None:
+    """How far a row's depth is from that of its network in plain PyTorch, on frames that no camera takes."""
+    change = depth_change(plain.predict, ready.predict, random_frames(*size))
+    row.max_error, row.mean_error = change.max, change.mean
+
+
+def memory_alone(candidate: Candidate) -> float:
+    """Peak memory, MB, of a fresh process that runs three frames."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_of_run, (candidate, torch.get_num_threads()))
+
+
+def _peak_of_run(candidate: Candidate, threads: int) -> float:
+    limit_threads(threads)
+    shape = candidate.network.open().shape
+    ready = candidate.load()
+    for _ in range(WARM_UP):
+        ready.predict(np.zeros(shape, np.uint8))
+    return peak_memory(ready.device)

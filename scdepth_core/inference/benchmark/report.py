@@ -1,0 +1,44 @@
+"""The benchmark for people: a sentence about the machine, and a Markdown table."""
+
+from __future__ import annotations
+
+from scdepth_core.inference.benchmark.measurement import Row
+
+COLUMNS = ("how", "ms a frame", "times plain PyTorch", "CPU ms", "depth error max / mean", "ready in", "memory")
+ACCURACY = ("abs_rel per image", "abs_rel one scale")
+
+
+def markdown(report: dict) -> str:
+    """What bench.run found, as text."""
+    machine, network = report["machine"], report["network"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    columns = COLUMNS + (ACCURACY if report["accuracy_images"] else ())
+    lines = [
+        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
+        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
+        f"{machine['load_average_after']} after. {versions}.",
+        f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10–90 %)."
+        + (f" abs_rel on {report['accuracy_images']} images." if report["accuracy_images"] else ""),
+        "",
+        f"| {' | '.join(columns)} |",
+        "|" + " --- |" * len(columns),
+    ]
+    rows = [Row(**entry) for entry in report["rows"]]
+    return "\n".join(lines + [f"| {' | '.join(_cells(row, len(columns)))} |" for row in rows])
+
+
+def _cells(row: Row, columns: int) -> list[str]:
+    if row.reason:
+        return [row.name, f"not applicable: {row.reason}"] + [""] * (columns - 2)
+    cells = [
+        row.name,
+        f"{row.median_ms:.1f} ({row.low_ms:.1f} – {row.high_ms:.1f})",
+        f"{row.ratio:.2f} ({row.ratio_low:.2f} – {row.ratio_high:.2f})",
+        f"{row.cpu_ms:.1f}",
+        "" if row.max_error is None else f"{row.max_error:.1e} / {row.mean_error:.1e}",
+        "" if row.load_s is None else f"{row.load_s:.1f} s",
+        "" if row.memory_mb is None else f"{row.memory_mb:.0f} MB",
+    ]
+    change = "" if row.abs_rel_change is None else f" ({row.abs_rel_change:+.1%})"
+    accuracy = ["untrained", ""] if row.abs_rel is None else [f"{row.abs_rel:.4f}{change}", f"{row.abs_rel_set:.4f}"]
+    return (cells + accuracy)[:columns]

@@ -1,0 +1,36 @@
+"""The command-line arguments of DepthEstimator.load, the same for every command that predicts depth."""
+
+from __future__ import annotations
+
+import argparse
+
+from scdepth_core.inference.backends import KINDS, PRECISIONS
+from scdepth_core.inference.estimator import DepthEstimator
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
+    """--device, --backend and --precision; the command has --weights of its own."""
+    add_device_argument(parser)
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help=f"what runs the network: auto, {', '.join(KINDS)} (default: auto, the fastest installed one with the "
+        "depth of float32)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        metavar="NAME",
+        help=f"numbers that the network computes with: auto, {', '.join(PRECISIONS)} (default: auto, float32 or what "
+        "an exported file was exported in)",
+    )
+
+
+def load_estimator(args: argparse.Namespace) -> DepthEstimator:
+    """What the arguments ask for; raises as DepthEstimator.load does."""
+    return DepthEstimator.load(args.weights, args.device, args.backend, args.precision)
