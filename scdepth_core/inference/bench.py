@@ -1,14 +1,12 @@
 """`scdepth bench infer`: the network alone, by backend and precision, as ratios to plain PyTorch.
 
-Another program on the machine slows everything, so a time says little and a ratio much: the candidates take turns with
-the baseline (DepthNet as it is trained, eager, float32), round after round, and each round gives one ratio.
+The candidates take turns with the baseline: DepthNet as it is trained, eager, float32.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,12 +17,13 @@ from tqdm import tqdm
 
 from scdepth_core.arguments import image_size
 from scdepth_core.errors import BackendError, ConfigError
-from scdepth_core.inference.backends import KINDS, check_names, load_backend, resolve_device
+from scdepth_core.inference.backends import KINDS, check_names, load_backend
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import cpu_features, describe_machine, peak_memory
+from scdepth_core.machine import cpu_features, describe_machine, machine_sentence, peak_memory, resolve_device
+from scdepth_core.measuring import in_own_process, spread, take_turns
 
 WARM_UP = 3
 
@@ -161,31 +160,23 @@ def measure(plain: Plain, runs: dict, rows: dict[str, Row], rounds: int, metadat
         change = depth_change(plain.predict, ready.predict, frames)
         rows[name].max_error, rows[name].mean_error = change.max, change.mean
     everyone = {"": plain, **runs}
-    for ready in everyone.values():
-        for _ in range(WARM_UP):
-            ready.predict(frames[0])
-    wall = {name: [] for name in everyone}
-    cpu = {name: [] for name in everyone}
-    for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
-        for name, ready in everyone.items():
-            started = time.perf_counter(), time.process_time()
-            ready.predict(frames[index % len(frames)])
-            wall[name].append((time.perf_counter() - started[0]) * 1e3)
-            cpu[name].append((time.process_time() - started[1]) * 1e3)
+    turns = take_turns({name: _frame_by_frame(ready, frames) for name, ready in everyone.items()}, rounds, WARM_UP)
     baseline = Row("plain PyTorch, eager float32", ratio=1.0)
     for name, row in {"": baseline, **rows}.items():
-        if name in wall:
-            row.low_ms, row.median_ms, row.high_ms = np.percentile(wall[name], (10, 50, 90)).tolist()
-            ratios = np.array(wall[""]) / np.array(wall[name])
-            row.ratio_low, row.ratio, row.ratio_high = np.percentile(ratios, (10, 50, 90)).tolist()
-            row.cpu_ms = float(np.median(cpu[name]))
+        if name in turns:
+            row.low_ms, row.median_ms, row.high_ms = spread(turns[name].wall_ms)
+            row.ratio_low, row.ratio, row.ratio_high = spread(turns[""].wall_ms / turns[name].wall_ms)
+            row.cpu_ms = float(np.median(turns[name].cpu_ms))
     return baseline
+
+
+def _frame_by_frame(ready, frames: np.ndarray):
+    return lambda index: ready.predict(frames[index % len(frames)])
 
 
 def memory_alone(*what) -> float:
     """Peak memory, MB, of a fresh process that runs three frames: weights, size, device, backend and precision."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_of_run, (*what, torch.get_num_threads()))
+    return in_own_process(_peak_of_run, *what, torch.get_num_threads())
 
 
 def _peak_of_run(weights, size, device, backend, precision, threads) -> float:
@@ -200,11 +191,8 @@ def _peak_of_run(weights, size, device, backend, precision, threads) -> float:
 def markdown(report: dict) -> str:
     """The report for people: a sentence about the machine, and the table."""
     machine, network = report["machine"], report["network"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
-        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
-        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
-        f"{machine['load_average_after']} after. {versions}.",
+        machine_sentence(machine),
         f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10–90 %).",
         "",
         "| how | ms a frame | times plain PyTorch | CPU ms | depth error max / mean | ready in | memory |",
