@@ -180,7 +180,7 @@ def markdown(report: dict) -> str:
     lines += [
         "",
         f"Loader: {loader.per_core:.1f} samples a second and core (three frames each, {loader.frame_width}x"
-        f"{loader.frame_height} {loader.kind} to {step['width']}x{step['height']}, {loader.samples} samples); one takes "
+        f"{loader.frame_height} {loader.kind} to {step['width']}x{step['height']}, {loader.samples} loaded); one takes "
         f"{loader.decode_ms:.1f} ms to decode, {loader.resize_ms:.1f} to resize, {loader.augment_ms:.1f} to augment.",
     ]
     return "\n".join(lines)
