@@ -19,6 +19,7 @@ from scdepth_core.arguments import image_size
 from scdepth_core.errors import ConfigError
 from scdepth_core.machine import describe_machine, machine_sentence, peak_memory, resolve_device
 from scdepth_core.measuring import in_own_process, spread, take_turns
+from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
 from scdepth_core.training.precision import MIXED
 from scdepth_core.training.timed_step import FRAMES, Step, moving_batch
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     machine = describe_machine(device)
     loader = loader_speed(args.data, args.size)
     rows = [Row(version, how) for version in dict.fromkeys(args.versions) for how in _ways(version)]
-    measure(rows, args, device)
+    with compiler_explained("measure without: leave --compile out"):
+        measure(rows, args, device)
     for row in tqdm([] if args.no_memory else rows, unit="process", desc="memory", disable=None):
         row.memory_mb = in_own_process(_peak_of_steps, row.version, row.how, args, torch.get_num_threads())
     report = {
