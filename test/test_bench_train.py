@@ -11,6 +11,7 @@ import torch
 from scdepth_core import cli
 from scdepth_core.losses import ConsistencyOptions
 from scdepth_core.training.bench import _peak_of_steps, markdown
+from scdepth_core.training.loader_speed import loader_speed
 from scdepth_core.training.plain import plain_loss
 from scdepth_core.training.timed_step import moving_batch
 from scdepth_core.training.versions import VERSIONS
@@ -39,7 +40,7 @@ def test_a_plain_step_is_a_step_of_the_module(version, options):
     """Same weights, same batch: the loss and every gradient, with the networks run frame by frame."""
     torch.manual_seed(1)
     module = VERSIONS[version](pretrained="none", batch_frames=False, loss=options)
-    batch = moving_batch(2, 64, 96, CPU)
+    batch = moving_batch(2, 64, 64, CPU)
     loss, gradients = loss_and_gradients(module, module.compute_loss(batch).total)
     plain, others = loss_and_gradients(module, plain_loss(module, batch))
     assert plain == pytest.approx(loss, rel=1e-5) and loss > 0.05
@@ -72,10 +73,9 @@ def test_a_table_with_ratios_losses_and_the_loader(capsys):
     assert lines[-1].startswith("Loader: ")
 
 
-def test_the_loader_reads_the_data_that_it_is_given(tiny_data, capsys):
-    options = ("--versions", "v1", "--size", "64x64", "--batch", 1, "--rounds", 1, "--no-memory", "--json")
-    assert bench(*options, "--data", tiny_data) == 0
-    assert json.loads(capsys.readouterr().out)["loader"]["frame_width"] == 80
+def test_the_loader_reads_the_data_that_it_is_given(tiny_data):
+    speed = loader_speed(tiny_data, (64, 64))
+    assert (speed.frame_width, speed.frame_height) == (80, 64) and speed.per_core > 0
 
 
 def test_memory_is_that_of_two_steps():
