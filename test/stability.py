@@ -108,7 +108,7 @@ def train(root: Path, version: str, steps: int, precision: str = "32-true", **op
     """Train a version on a data set; AssertionError when something is not finite."""
     pl.seed_everything(0, verbose=False)
     model = VERSIONS[version](pretrained="none", **options)
-    samples = SequenceDataModule(root, 64, 96, batch_size=2, workers=0, pseudo_depth=PseudoDepth("depth"))
+    samples = SequenceDataModule(root, 64, 96, batch_size=4, workers=0, pseudo_depth=PseudoDepth("depth"))
     watch = FiniteWatch()
     trainer = pl.Trainer(
         max_steps=steps,
