@@ -7,6 +7,7 @@ import importlib
 
 BENCHES = {
     "infer": ("scdepth_core.inference.bench", "the network by backend and precision, against plain PyTorch"),
+    "train": ("scdepth_core.training.bench", "an optimisation step against a plain implementation, and the loader"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The machine: what it computes fast, and what a measurement was made on, so that a figure never stands alone."""
+"""The machine: its devices by name, what they compute fast, and what a measurement has to say about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from pathlib import Path
 
 import torch
 
+from scdepth_core.errors import BackendError
+
 LIBRARIES = ("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "numpy", "opencv-python")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name, checked: BackendError when it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise BackendError(f"device '{name}' is unknown, expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BackendError(f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices found) – use cpu")
+    return device
 
 
 @cache
@@ -47,6 +64,16 @@ def describe_machine(device: torch.device) -> dict:
         "versions": {"python": platform.python_version(), **_installed()},
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def machine_sentence(machine: dict) -> str:
+    """What describe_machine said, for people; `load_average_after` is that of a second call, after measuring."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
+        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
+        f"{machine['load_average_after']} after. {versions}."
+    )
 
 
 def peak_memory(device: torch.device) -> float:

@@ -13,7 +13,7 @@ from scdepth_core import cli
 from scdepth_core.checkpoint import save_weights
 from scdepth_core.errors import BackendError, CheckpointError, ImageError
 from scdepth_core.inference import DepthEstimator
-from scdepth_core.inference.backends import resolve_device
+from scdepth_core.machine import resolve_device
 from scdepth_core.networks.normalization import denormalize, normalize, resize_for_network
 from scdepth_core.visualization import NO_VALUE, colorize_depth
 from scdepth_core.weights_metadata import WeightsMetadata

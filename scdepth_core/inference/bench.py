@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from scdepth_core.arguments import image_size
 from scdepth_core.errors import ConfigError
-from scdepth_core.inference.backends import resolve_device
 from scdepth_core.inference.backends.base import Backend
 from scdepth_core.inference.benchmark.accuracy import Accuracy
 from scdepth_core.inference.benchmark.candidates import Network, baseline_network, candidates, networks
@@ -27,7 +26,7 @@ from scdepth_core.inference.benchmark.measurement import (
 from scdepth_core.inference.benchmark.report import markdown
 from scdepth_core.inference.estimator_arguments import add_device_argument
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import describe_machine
+from scdepth_core.machine import describe_machine, resolve_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

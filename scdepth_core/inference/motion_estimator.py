@@ -11,7 +11,7 @@ from scdepth_core.checkpoint import load_motion, load_network_state
 from scdepth_core.geometry.camera import scale_intrinsics
 from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
 from scdepth_core.geometry.warping import inverse_rotation_warp
-from scdepth_core.inference.backends import resolve_device
+from scdepth_core.machine import resolve_device
 from scdepth_core.networks import PoseNet, RectifyNet
 from scdepth_core.networks.normalization import normalize, resize_for_network
 from scdepth_core.weights_metadata import WeightsMetadata

@@ -209,11 +209,14 @@ class SCDepthModule(pl.LightningModule):
         keys = (torch.initial_seed(), self.global_step, self.global_rank)
         return torch.Generator(self.device).manual_seed(hash(keys) % 2**63)
 
+    def adam(self, fused: bool | None = True) -> torch.optim.Adam:
+        """Adam on what is trained; `fused` None leaves it to PyTorch how it runs."""
+        return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.learning_rate, fused=fused)
+
     def configure_optimizers(self) -> dict:
-        trained = [p for p in self.parameters() if p.requires_grad]
         # a fused step unscales float16 gradients itself, after the trainer would have had to clip them
         clips_float16 = self.trainer.precision == "16-mixed" and bool(self.trainer.gradient_clip_val)
-        optimizer = torch.optim.Adam(trained, lr=self.learning_rate, fused=not clips_float16)
+        optimizer = self.adam(fused=None if clips_float16 else True)
         total = self.trainer.estimated_stepping_batches
         if self.schedule == "cosine" and total == float("inf"):
             raise ConfigError(

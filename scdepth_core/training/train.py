@@ -12,11 +12,11 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch._dynamo.exc import TorchDynamoException
 
 from scdepth_core.checkpoint import load_weights, save_weights
-from scdepth_core.errors import BackendError, CheckpointError, ConfigError, ScDepthError
+from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
+from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.nan_guard import NanGuard
 from scdepth_core.training.pictures import PictureLogger
@@ -108,14 +108,10 @@ def run(arguments: list[str]) -> None:
             callbacks=[*_callbacks(settings), best, last],
             plugins=[AtomicCheckpointIO()],
         )
-        trainer.fit(built.model, built.samples, ckpt_path=resume)
+        with compiler_explained("train without: --model.compile false"):
+            trainer.fit(built.model, built.samples, ckpt_path=resume)
     except MisconfigurationException as error:
         raise ConfigError(f"Lightning cannot run with these --trainer settings: {error}") from error
-    except TorchDynamoException as error:
-        reason = " ".join(str(error).strip().partition("\n\n")[0].split())  # what follows is advice to developers
-        raise BackendError(
-            f"torch.compile cannot compile this model here ({reason}) – train without: --model.compile false"
-        ) from error
     except ScDepthError as error:
         raise type(error)(_sentence(error)) from error
     if trainer.is_global_zero:

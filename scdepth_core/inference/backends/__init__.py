@@ -10,7 +10,7 @@ import torch
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import is_installed
-from scdepth_core.machine import cpu_features
+from scdepth_core.machine import cpu_features, resolve_device
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
@@ -80,21 +80,6 @@ def check_names(device: str, backend: str, precision: str) -> None:
     for what, value, known in (("backend", backend, KINDS), ("precision", precision, PRECISIONS)):
         if value != "auto" and value not in known:
             raise BackendError(f"{what} '{value}' is unknown, expected auto, {', '.join(known)}")
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of a name, checked: BackendError when it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise BackendError(f"device '{name}' is unknown, expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BackendError(f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices found) – use cpu")
-    return device
 
 
 def _chosen(source: Source, device: torch.device, backend: str) -> str:

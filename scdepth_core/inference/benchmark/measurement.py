@@ -1,18 +1,15 @@
 """How fast candidates are, and how much memory they need.
 
-Another program on the machine slows everything, so a time says little and a ratio much: the candidates take turns with
-the baseline (ResNet-18 as it is trained, eager, float32), round after round, and each round gives one ratio.
+They take turns with the baseline: ResNet-18 as it is trained, eager, float32.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from scdepth_core.errors import BackendError, DataError
 from scdepth_core.inference.backends.base import Backend, Source
@@ -20,6 +17,7 @@ from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import cpu_features, peak_memory
+from scdepth_core.measuring import in_own_process, spread, take_turns
 
 WARM_UP = 3
 
@@ -102,25 +100,18 @@ def measure(baseline: Plain, runs: dict[str, Backend], rows: dict[str, Row], rou
     """
     frames = random_frames(*size)
     everyone = {"": baseline, **runs}
-    for ready in everyone.values():
-        for _ in range(WARM_UP):
-            ready.predict(frames[0])
-    wall = {name: [] for name in everyone}
-    cpu = {name: [] for name in everyone}
-    for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
-        for name, ready in everyone.items():
-            started = time.perf_counter(), time.process_time()
-            ready.predict(frames[index % len(frames)])
-            wall[name].append((time.perf_counter() - started[0]) * 1e3)
-            cpu[name].append((time.process_time() - started[1]) * 1e3)
+    turns = take_turns({name: _frame_by_frame(ready, frames) for name, ready in everyone.items()}, rounds, WARM_UP)
     first = Row("plain PyTorch, eager float32", ratio=1.0)
     for name, row in {"": first, **rows}.items():
-        if name in wall:
-            row.low_ms, row.median_ms, row.high_ms = np.percentile(wall[name], (10, 50, 90)).tolist()
-            ratios = np.array(wall[""]) / np.array(wall[name])
-            row.ratio_low, row.ratio, row.ratio_high = np.percentile(ratios, (10, 50, 90)).tolist()
-            row.cpu_ms = float(np.median(cpu[name]))
+        if name in turns:
+            row.low_ms, row.median_ms, row.high_ms = spread(turns[name].wall_ms)
+            row.ratio_low, row.ratio, row.ratio_high = spread(turns[""].wall_ms / turns[name].wall_ms)
+            row.cpu_ms = float(np.median(turns[name].cpu_ms))
     return first
+
+
+def _frame_by_frame(ready: Plain | Backend, frames: np.ndarray):
+    return lambda index: ready.predict(frames[index % len(frames)])
 
 
 def note_depth_change(row: Row, plain: Plain, ready: Backend, size) -> None:
@@ -131,8 +122,7 @@ def note_depth_change(row: Row, plain: Plain, ready: Backend, size) -> None:
 
 def memory_alone(candidate: Candidate) -> float:
     """Peak memory, MB, of a fresh process that runs three frames."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_of_run, (candidate, torch.get_num_threads()))
+    return in_own_process(_peak_of_run, candidate, torch.get_num_threads())
 
 
 def _peak_of_run(candidate: Candidate, threads: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scdepth_core.inference.benchmark.measurement import Row
+from scdepth_core.machine import machine_sentence
 
 COLUMNS = ("how", "ms a frame", "times plain PyTorch", "CPU ms", "depth error max / mean", "ready in", "memory")
 ACCURACY = ("abs_rel per image", "abs_rel one scale")
@@ -11,12 +12,9 @@ ACCURACY = ("abs_rel per image", "abs_rel one scale")
 def markdown(report: dict) -> str:
     """What bench.run found, as text."""
     machine, network = report["machine"], report["network"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     columns = COLUMNS + (ACCURACY if report["accuracy_images"] else ())
     lines = [
-        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
-        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
-        f"{machine['load_average_after']} after. {versions}.",
+        machine_sentence(machine),
         f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10–90 %)."
         + (f" abs_rel on {report['accuracy_images']} images." if report["accuracy_images"] else ""),
         "",

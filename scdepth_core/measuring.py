@@ -1,0 +1,54 @@
+"""Measuring on a machine that others use, too: what is compared takes turns, and each round gives one ratio.
+
+Another program slows everything, so a time says little and the ratio of two times of the same round says much.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+PERCENTILES = (10, 50, 90)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How long a candidate took, round by round.
+
+    Attributes:
+        wall_ms, cpu_ms: (rounds,) of the clock, and of all threads of the process together.
+    """
+
+    wall_ms: np.ndarray
+    cpu_ms: np.ndarray
+
+
+def take_turns(candidates: dict[str, Callable[[int], object]], rounds: int, warm_up: int) -> dict[str, Turns]:
+    """Times of the candidates by name; every round calls each of them once, with the number of the round."""
+    for run in tqdm(candidates.values(), unit="candidate", desc="warming up", disable=None):
+        for _ in range(warm_up):
+            run(0)
+    wall, cpu = ({name: [] for name in candidates} for _ in range(2))
+    for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
+        for name, run in candidates.items():
+            started = time.perf_counter(), time.process_time()
+            run(index)
+            wall[name].append((time.perf_counter() - started[0]) * 1e3)
+            cpu[name].append((time.process_time() - started[1]) * 1e3)
+    return {name: Turns(np.array(wall[name]), np.array(cpu[name])) for name in candidates}
+
+
+def spread(values: np.ndarray) -> tuple[float, float, float]:
+    """10th percentile, median and 90th percentile."""
+    return tuple(np.percentile(values, PERCENTILES).tolist())
+
+
+def in_own_process(function: Callable, *arguments):
+    """What a function returns in a fresh process: the memory that it needs is then its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
