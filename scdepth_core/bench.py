@@ -7,6 +7,7 @@ import importlib
 
 BENCHES = {
     "infer": ("scdepth_core.inference.bench", "the network by backend and precision, against plain PyTorch"),
+    "node": ("scdepth_ros.bench_node", "everything around the network: the pipeline, depth_node over DDS, a soak"),
 }
 
 

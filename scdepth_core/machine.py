@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 LIBRARIES = ("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "numpy", "opencv-python")
@@ -47,6 +48,22 @@ def describe_machine(device: torch.device) -> dict:
         "versions": {"python": platform.python_version(), **_installed()},
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def machine_sentence(machine: dict, load_after: float) -> str:
+    """What describe_machine found, for people; `load_after` is the load average when the measuring was over."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
+        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
+        f"{load_after} after. {versions}."
+    )
+
+
+def spread(values) -> dict[str, float]:
+    """Median, and the 10th and 90th percentile as `low` and `high`."""
+    low, median, high = np.percentile(np.asarray(values, float), (10, 50, 90)).tolist()
+    return {"low": low, "median": median, "high": high}
 
 
 def peak_memory(device: torch.device) -> float:

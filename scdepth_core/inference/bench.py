@@ -24,7 +24,7 @@ from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import cpu_features, describe_machine, peak_memory
+from scdepth_core.machine import cpu_features, describe_machine, machine_sentence, peak_memory
 
 WARM_UP = 3
 
@@ -200,11 +200,8 @@ def _peak_of_run(weights, size, device, backend, precision, threads) -> float:
 def markdown(report: dict) -> str:
     """The report for people: a sentence about the machine, and the table."""
     machine, network = report["machine"], report["network"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
-        f"{machine['device']}; {machine['cores']} CPU cores ({machine['cpu']}), {machine['threads']} threads, fast in "
-        f"{' and '.join(('float32', *machine['cpu_features']))}; load average {machine['load_average']} before, "
-        f"{machine['load_average_after']} after. {versions}.",
+        machine_sentence(machine, machine["load_average_after"]),
         f"{network['encoder']}, {network['width']}x{network['height']}, {network['rounds']} rounds; median (10–90 %).",
         "",
         "| how | ms a frame | times plain PyTorch | CPU ms | depth error max / mean | ready in | memory |",
