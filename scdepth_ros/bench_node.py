@@ -11,13 +11,16 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from scdepth_core.arguments import image_size
-from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.checkpoint import save_weights
 from scdepth_core.errors import BackendError, ConfigError
-from scdepth_core.inference.backends import FILE_ENDINGS, PRECISIONS
+from scdepth_core.inference.backends import PRECISIONS
+from scdepth_core.inference.exported_file import open_source
 from scdepth_ros.benchmark.pipeline import measure_pipeline
 from scdepth_ros.benchmark.report import as_json, markdown
 from scdepth_ros.benchmark.soak import soak
@@ -66,9 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure the parts one after the other; exit status 1 when the soak's memory is not flat."""
     _check(args)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, and so do the programs it started
     view = View(*args.image, args.distorted)
-    with tempfile.TemporaryDirectory() as folder:
+    with _ended_in_order(), tempfile.TemporaryDirectory() as folder:
         weights = _resized(args.weights, args.size, Path(folder))
         network = Network(weights, args.device, args.backend, args.precision, args.threads)
         report = measure(args, network, view)
@@ -96,6 +98,17 @@ def measure(args: argparse.Namespace, network: Network, view: View) -> dict:
     return report | {"load_average_after": round(os.getloadavg()[0], 2)}
 
 
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Whoever asks this process to end, or closes its terminal, does what Ctrl-C does: its programs end before it."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _check(args: argparse.Namespace) -> None:
     missing = [name for name in MESSAGES_NEED if importlib.util.find_spec(name) is None]
     if missing:
@@ -112,13 +125,14 @@ def _resized(weights: Path | None, size: tuple[int, int] | None, folder: Path) -
     """The file that the node shall load: these weights, or a copy for another input; speed does not depend on numbers.
 
     Raises:
-        ConfigError: the file is an exported network, which has its size.
+        CheckpointError: the file cannot be used. ConfigError: it is an exported network, which has its size.
     """
+    source = open_source(weights)  # a bad file is better refused now than by a process
     if size is None:
         return "" if weights is None else str(weights.resolve())
-    if weights is not None and weights.suffix in FILE_ENDINGS:
+    if source.file is not None:
         raise ConfigError(f"'{weights}' was exported for its own input size – leave --size out, or export it again")
-    state, metadata = load_weights(weights)
     path = folder / "resized.safetensors"
-    save_weights(path, state, replace(metadata, width=size[0], height=size[1]))
+    metadata = replace(source.metadata, width=size[0], height=size[1])
+    save_weights(path, source.network.state_dict(), metadata)
     return str(path)

@@ -50,7 +50,7 @@ def end(child: subprocess.Popen, with_signal: int = signal.SIGINT, timeout: floa
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-        for segment in segments - _held_by_the_living():
+        for segment in segments - held_by_the_living():
             Path(segment).unlink(missing_ok=True)
 
 
@@ -62,5 +62,6 @@ def _shared_memory_of(pid: int | str) -> set[str]:
         return set()
 
 
-def _held_by_the_living() -> set[str]:
+def held_by_the_living() -> set[str]:
+    """Files of Fast DDS's shared memory that any process has mapped."""
     return set().union(*(_shared_memory_of(folder.name) for folder in Path("/proc").glob("[0-9]*")))

@@ -15,7 +15,7 @@ from scdepth_core.errors import BackendError, ConfigError
 from scdepth_ros.benchmark.subject import NAMESPACE, NODE, Network, View
 from scdepth_ros.child_process import end
 
-POLL = 0.02  # seconds
+POLL, START_TIMEOUT = 0.02, 180.0  # seconds
 _MODULE = {
     "camera": "scdepth_ros.benchmark.camera",
     "relay": "scdepth_ros.benchmark.relay",
@@ -49,6 +49,7 @@ class Program:
             stderr=self._log,
             text=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # Ctrl-C in the terminal is for the benchmark, which ends its programs in order
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -120,6 +121,15 @@ def camera(view: View, rate: float, seconds: float = 0.0, warm_up: float = 0.0) 
     return Program(
         "camera", ["--image", size, "--rate", str(rate), *times, *(["--distorted"] if view.distorted else [])]
     )
+
+
+def wait_until_active(receiver: Program, node: Program) -> None:
+    """Wait for depth_node, whose network may have to be converted first, as the receiver of its diagnostics sees it."""
+
+    def active() -> bool:
+        return bool(receiver.said) and receiver.said[-1]["diagnostics"]["state"] == "active"
+
+    wait(active, [receiver, node], START_TIMEOUT, "an active depth_node")
 
 
 def wait(condition, programs: list[Program], seconds: float, what: str):

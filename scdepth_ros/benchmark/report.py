@@ -125,25 +125,30 @@ def _pipeline_table(clouds: dict) -> list[str]:
 
 def _transport_table(dds: dict, network: dict) -> list[str]:
     bare, cpu = network["milliseconds"]["median"], network["cpu_milliseconds"]["median"]
-    lines = [
-        f"| over DDS, cloud by {dds['cloud_decimation']} | frames that reach it | depth, cloud Hz "
-        "| latency p50, p95 ms | p95 in network times | resize + network in the node ms | CPU a frame ms, besides the network |",
-        f"|{' --- |' * 7}",
-    ]
-    for row in dds["node"]:
-        cpu_cell = "" if row["cpu_ms"] is None else f"{row['cpu_ms']:.1f}, {row['cpu_ms'] - cpu:.1f}"
-        inside = "" if row["network_in_node_ms"] is None else f"{row['network_in_node_ms']:.1f}"
-        lines.append(
-            f"| depth_node, camera {_hertz(row)} | {100 * row['reached_share']:.1f} % of {row['sent']} "
-            f"| {row['depth_hz']:.1f}, {row['cloud_hz']:.1f} "
-            f"| {row['latency_p50_ms']:.1f}, {row['latency_p95_ms']:.1f} | {row['latency_p95_ms'] / bare:.2f} | {inside} | {cpu_cell} |"
-        )
-    row = dds["relay"]
-    lines.append(
-        f"| relay without a network, {_hertz(row)} | | {row['depth_hz']:.1f}, {row['cloud_hz']:.1f} "
-        f"| {row['latency_p50_ms']:.1f}, {row['latency_p95_ms']:.1f} | | | |"
+    columns = (
+        f"over DDS, cloud by {dds['cloud_decimation']}",
+        *("frames that reach it", "depth, cloud Hz", "latency p50, p95 ms", "p95 in network times"),
+        *("resize + network in the node ms", "CPU a frame ms, besides the network"),
     )
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for row in dds["node"]:
+        cells = (
+            f"depth_node, camera {_hertz(row)}",
+            f"{100 * row['reached_share']:.1f} % of {row['sent']}",
+            *_rates_and_latencies(row),
+            f"{row['latency_p95_ms'] / bare:.2f}",
+            "" if row["network_in_node_ms"] is None else f"{row['network_in_node_ms']:.1f}",
+            "" if row["cpu_ms"] is None else f"{row['cpu_ms']:.1f}, {row['cpu_ms'] - cpu:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    relay = dds["relay"]
+    cells = (f"relay without a network, {_hertz(relay)}", "", *_rates_and_latencies(relay), "", "", "")
+    lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _rates_and_latencies(row: dict) -> tuple[str, str]:
+    return f"{row['depth_hz']:.1f}, {row['cloud_hz']:.1f}", f"{row['latency_p50_ms']:.1f}, {row['latency_p95_ms']:.1f}"
 
 
 def _soak_table(soak: dict) -> list[str]:

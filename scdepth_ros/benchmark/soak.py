@@ -8,9 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from scdepth_core.errors import BackendError
-from scdepth_ros.benchmark.program import Program, camera, depth_node, wait
+from scdepth_ros.benchmark.program import Program, camera, depth_node, wait_until_active
 from scdepth_ros.benchmark.subject import Network, View
-from scdepth_ros.benchmark.transport import START_TIMEOUT
 from scdepth_ros.child_process import private_ros_environment
 
 PERIOD, STALL = 1.0, 60.0  # seconds between two samples; without a frame until it is given up
@@ -36,7 +35,7 @@ def soak(network: Network, view: View, frames: int, rate: float, cloud_step: int
         tqdm(total=frames, unit="frame", desc="soak", disable=None) as bar,
     ):
         programs = [receiver, node, driver]
-        wait(lambda: receiver.said, programs, START_TIMEOUT, "an active depth_node")
+        wait_until_active(receiver, node)
         began = advanced = time.monotonic()
         while bar.n < frames:
             time.sleep(PERIOD)

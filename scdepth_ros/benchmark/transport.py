@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scdepth_core.errors import BackendError
-from scdepth_ros.benchmark.program import Program, camera, depth_node, wait
+from scdepth_ros.benchmark.program import START_TIMEOUT, Program, camera, depth_node, wait, wait_until_active
 from scdepth_ros.benchmark.subject import Network, View
 from scdepth_ros.child_process import private_ros_environment
 from scdepth_ros.topics import CLOUD, DEPTH
 
-START_TIMEOUT = 180.0  # seconds until the node is active: the network may have to be converted first
 WARM_UP = 1.0  # seconds of frames that are not measured
 STAGE = "network_ms"  # of the node's diagnostics: resizing and the network
 
@@ -74,7 +73,7 @@ def measure_transport(network: Network, view: View, rates: list[float], seconds:
     rates = sorted(rates, key=lambda rate: rate or float("inf"))
     with private_ros_environment(), Program("receiver", []) as receiver:
         with depth_node(network, cloud_step) as node:
-            wait(lambda: receiver.said, [receiver, node], START_TIMEOUT, "an active depth_node")
+            wait_until_active(receiver, node)
             of_node = [_spell_of_node(receiver, node, view, rate, seconds) for rate in rates]
         with Program("relay", ["--cloud", str(cloud_step)]) as relay:
             of_relay = _spell([receiver, relay], view, rates[0], seconds)
