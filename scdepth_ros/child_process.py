@@ -42,12 +42,12 @@ def process(command: list[str]) -> Iterator[subprocess.Popen]:
 
 def end(child: subprocess.Popen, with_signal: int = signal.SIGINT, timeout: float = END_TIMEOUT) -> None:
     """Ask a process to end; one that does not is killed, and the shared memory that only it held is freed."""
-    segments = _shared_memory_of(child.pid)
     if child.poll() is None:
         child.send_signal(with_signal)
     try:
         child.wait(timeout)
     except subprocess.TimeoutExpired:
+        segments = _shared_memory_of(child.pid)
         child.kill()
         child.wait()
         for segment in segments - held_by_the_living():
