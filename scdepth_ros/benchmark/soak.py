@@ -37,7 +37,8 @@ def soak(network: Network, view: View, frames: int, rate: float, cloud_step: int
         programs = [receiver, node, driver]
         wait_until_active(receiver, node)
         began = advanced = time.monotonic()
-        while bar.n < frames:
+        done = 0
+        while done < frames:
             time.sleep(PERIOD)
             for program in programs:
                 program.check()
@@ -50,11 +51,12 @@ def soak(network: Network, view: View, frames: int, rate: float, cloud_step: int
                     "memory_mb": round(node.resident_mb, 2),
                 }
             )
-            if log[-1]["frames_out"] > bar.n:
+            if log[-1]["frames_out"] > done:
                 advanced = now
-            bar.update(min(log[-1]["frames_out"], frames) - bar.n)
+            bar.update(log[-1]["frames_out"] - done)
+            done = log[-1]["frames_out"]
             if now > advanced + STALL:
-                raise BackendError(f"the node made depth of {bar.n} frames and then of none for {STALL:g} s")
+                raise BackendError(f"the node made depth of {done} frames and then of none for {STALL:g} s")
     return {"frames": frames, "log": log, **verdict(log, frames)}
 
 
