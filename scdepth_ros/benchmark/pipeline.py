@@ -114,7 +114,10 @@ def measure_pipeline(network: Network, view: View, rounds: int, cloud_steps: tup
         the spread of every stage, of the total, of all around the network, and of that as a share of the network.
     """
     with multiprocessing.get_context("spawn").Pool(1, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        return pool.apply(_measure, (network, view, rounds, cloud_steps))
+        figures = pool.apply(_measure, (network, view, rounds, cloud_steps))
+        pool.close()  # it ends by itself, and takes the progress bar's lock along
+        pool.join()
+    return figures
 
 
 def _measure(network: Network, view: View, rounds: int, cloud_steps: tuple[int, ...]) -> dict:
