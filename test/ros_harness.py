@@ -69,11 +69,17 @@ class RosProcess:
         return "".join(self.lines)
 
     def wait_for_output(self, words: str, timeout=30.0) -> None:
+        """A process that does not say so is stopped: a fixture that fails here never comes to its end."""
+
         def seen():
             assert words in self.output or self.process.poll() is None, f"the process ended:\n{self.output}"
             return words in self.output
 
-        wait_for(seen, timeout, what=f"'{words}' in the output")
+        try:
+            wait_for(seen, timeout, what=f"'{words}' in the output")
+        except AssertionError:
+            self.stop()
+            raise
 
     def stop(self, with_signal=signal.SIGINT, timeout=5.0) -> float:
         """Ask the process to end, kill it when it does not; returns the seconds that it took."""

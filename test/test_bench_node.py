@@ -27,21 +27,20 @@ pytestmark = pytest.mark.timeout(280)
 SMALL = ("--image", "96x64", "--distorted", "--backend", "torch", "--device", "cpu", "--threads", "1")
 
 
-def shared_memory() -> set[str]:
-    """Segments of Fast DDS that nobody alive has mapped; files that end in _el are their locks."""
-    segments = {str(path) for path in Path("/dev/shm").glob("*fastrtps_*") if not path.name.endswith("_el")}
-    return segments - held_by_the_living()
+def abandoned_segments() -> set[str]:
+    """Fast DDS's shared memory that nobody alive has mapped; files that end in _el are its locks."""
+    return {str(path) for path in Path("/dev/shm").glob("fastrtps_*[!l]")} - held_by_the_living()
 
 
 @pytest.fixture(scope="module")
 def report(untrained_weights):
     """All three parts, short, as JSON; nothing is left in shared memory."""
-    before, out = shared_memory(), io.StringIO()
+    before, out = abandoned_segments(), io.StringIO()
     command = ("bench", "node", "--weights", str(untrained_weights), *SMALL, "--parts", "pipeline", "dds", "soak")
     with redirect_stdout(out):
         status = cli.main([*command, *("--rounds", "2", "--rates", "20", "--seconds", "1", "--frames", "10", "--json")])
     report = json.loads(out.getvalue())
-    assert status == (0 if report["soak"]["flat"] else 1) and not shared_memory() - before
+    assert status == (0 if report["soak"]["flat"] else 1) and not abandoned_segments() - before
     return report
 
 
@@ -114,7 +113,7 @@ measure_transport(Network(device="cpu", backend="torch"), View(96, 64), [10.0], 
 
 
 def test_ctrl_c_ends_what_it_started():
-    before, started = shared_memory(), set()
+    before, started = abandoned_segments(), set()
     bench = subprocess.Popen([sys.executable, "-c", MEASURE], stderr=subprocess.PIPE, text=True)
     while len(started) < 3 and bench.poll() is None:  # receiver, node, and, when the node is active, camera
         started |= set(children(bench.pid))
@@ -123,7 +122,7 @@ def test_ctrl_c_ends_what_it_started():
     _, error = bench.communicate(timeout=120)
     assert error.strip().endswith("KeyboardInterrupt") and bench.returncode != 0
     assert len(started) == 3 and not [pid for pid in started if Path(f"/proc/{pid}").exists()]
-    assert not shared_memory() - before
+    assert not abandoned_segments() - before
 
 
 @pytest.mark.parametrize(
