@@ -30,10 +30,10 @@ COMMANDS = {
     ),
     "view": ("scdepth_ros.view", "a moment of a bag or of live topics as a picture: image, depth, cloud"),
     "export": ("scdepth_core.inference.export", "the network as ONNX, OpenVINO or torch.export file, checked"),
-    "bench": ("scdepth_core.bench", "how fast this machine is: bench infer, bench train"),
+    "bench": ("scdepth_core.bench", "how fast this machine is: bench infer, bench train, bench node"),
     "predict": ("scdepth_core.inference.predict", "depth of images, as arrays and pictures"),
 }
-OWN_PARSER = {"train"}  # jsonargparse builds its own, from the classes it configures
+OWN_PARSER = {"train", "bench"}  # jsonargparse, from the classes it configures; and a command with commands
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,11 +9,10 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
-
-PERCENTILES = (10, 50, 90)
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,17 @@ def take_turns(candidates: dict[str, Callable[[int], object]], rounds: int, warm
     return {name: Turns(np.array(wall[name]), np.array(cpu[name])) for name in candidates}
 
 
-def spread(values: np.ndarray) -> tuple[float, float, float]:
+class Spread(NamedTuple):
     """10th percentile, median and 90th percentile."""
-    return tuple(np.percentile(values, PERCENTILES).tolist())
+
+    low: float
+    median: float
+    high: float
+
+
+def spread(values: np.ndarray) -> Spread:
+    """The spread of measurements (N,)."""
+    return Spread(*np.percentile(np.asarray(values, float), (10, 50, 90)).tolist())
 
 
 def in_own_process(function: Callable, *arguments):

@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +18,11 @@ import numpy as np
 from scdepth_core.checkpoint import load_weights
 from scdepth_core.errors import BackendError, ScDepthError
 from scdepth_ros.bag import BagReader, BagWriter
+from scdepth_ros.child_process import private_ros_environment, process
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import Topics, base_topic, find_topics
 from scdepth_ros.messages import decode_camera_info
 from scdepth_ros.topics import CLOUD, DEPTH
-from scdepth_ros.transport_env import transport_env
 
 UNSEEN_SEED = 900_007  # no data set of `scdepth synthesize` has it
 START_TIMEOUT, QUIET = 120.0, 3.0  # seconds for the node to become active; without depth until the demo is over
@@ -142,35 +136,6 @@ def player_command(source: Path, topics: Topics, args: argparse.Namespace) -> li
     played = ["--topics", topics.image, topics.camera_info]
     waiting = ["--rate", str(args.rate), "--wait-for-subscribers", "10"]
     return [sys.executable, "-m", "scdepth_ros.play_bag", str(source), *played, *waiting]
-
-
-@contextmanager
-def process(command: list[str]) -> Iterator[subprocess.Popen]:
-    """A child process, asked to end like by Ctrl-C when the block ends, and made to when it does not."""
-    child = subprocess.Popen(command, env=os.environ | transport_env())
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-        try:
-            child.wait(10.0)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-@contextmanager
-def private_ros_environment() -> Iterator[None]:
-    """Keep the demo, while it runs, on this machine and out of everybody else's ROS graph."""
-    before = dict(os.environ)
-    domain = before.get("ROS_DOMAIN_ID") or str(random.SystemRandom().randint(1, 101))
-    os.environ.update(transport_env() | {"ROS_DOMAIN_ID": domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def print_summary(summary: dict, out: Path) -> None:

@@ -60,8 +60,8 @@ class DepthOutputs:
         self.relay(result.rgb, result.camera, header, wanted)
         if CLOUD in wanted and result.cloud is not None:
             ours = self._cloud is not None and result.cloud is self._cloud.points
-            data = self._cloud.data if ours else None
-            self._publishers[CLOUD].publish(encode_cloud(result.cloud, header, data))
+            msg = self._cloud.message(header) if ours else encode_cloud(result.cloud, header)
+            self._publishers[CLOUD].publish(msg)
         if COLOR in wanted and result.color is not None:
             self._publishers[COLOR].publish(encode_color(result.color, header))
         if SCALE in wanted and result.metres_per_unit is not None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -21,10 +19,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from scdepth_core.geometry.camera import Camera
+from scdepth_ros.child_process import end
 from scdepth_ros.messages import encode_camera_info, encode_color
 
 DOMAIN = 1 + os.getpid() % 100  # one per test run, so that two runs on a machine do not hear each other
-SHARED_MEMORY = re.compile(r"/dev/shm/\S*fastrtps_\S+")
 BEST_EFFORT = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=50, reliability=QoSReliabilityPolicy.RELIABLE)
 WIDTH, HEIGHT = 96, 64
@@ -71,48 +69,28 @@ class RosProcess:
         return "".join(self.lines)
 
     def wait_for_output(self, words: str, timeout=30.0) -> None:
+        """A process that does not say so is stopped: a fixture that fails here never comes to its end."""
+
         def seen():
             assert words in self.output or self.process.poll() is None, f"the process ended:\n{self.output}"
             return words in self.output
 
-        wait_for(seen, timeout, what=f"'{words}' in the output")
+        try:
+            wait_for(seen, timeout, what=f"'{words}' in the output")
+        except AssertionError:
+            self.stop()
+            raise
 
     def stop(self, with_signal=signal.SIGINT, timeout=5.0) -> float:
         """Ask the process to end, kill it when it does not; returns the seconds that it took."""
-        segments = self._segments()
         started = time.monotonic()
-        if self.process.poll() is None:
-            self.process.send_signal(with_signal)
-        try:
-            self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            for segment in segments - _mapped_by_the_living():
-                Path(segment).unlink(missing_ok=True)
+        end(self.process, with_signal, timeout)
         self._reader.join(2)
         return time.monotonic() - started
-
-    def _segments(self) -> set[str]:
-        """Shared memory that this process holds."""
-        try:
-            return set(SHARED_MEMORY.findall(Path(f"/proc/{self.process.pid}/maps").read_text()))
-        except OSError:
-            return set()
 
     def _read(self) -> None:
         for line in self.process.stdout:
             self.lines.append(line)
-
-
-def _mapped_by_the_living() -> set[str]:
-    mapped = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        try:
-            mapped |= set(SHARED_MEMORY.findall(maps.read_text()))
-        except OSError:
-            continue
-    return mapped
 
 
 class Bench:

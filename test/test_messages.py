@@ -304,7 +304,7 @@ def test_cloud_message(header):
     depth = np.full((2, 4), 2.0, np.float32)
     depth[1, 3] = np.nan
     cloud = point_cloud(depth, RayTable(camera), np.full((2, 4, 3), (10, 20, 30), np.uint8), out=buffer.points)
-    for msg in (encode_cloud(cloud, header, buffer.data), encode_cloud(cloud, header)):
+    for msg in (buffer.message(header), encode_cloud(cloud, header)):
         assert (msg.height, msg.width, msg.point_step, msg.row_step) == (2, 4, 32, 128)
         assert [(f.name, f.offset, f.datatype, f.count) for f in msg.fields] == [
             ("x", 0, 7, 1),

@@ -69,25 +69,23 @@ def point_cloud(
             raise ImageError(
                 f"{name} image is {image.shape[1]}x{image.shape[0]}, its camera {rays.width}x{rays.height}"
             )
-    step = rays.step
-    if step > 1:
-        depth = depth[::step, ::step]
-        rgb = None if rgb is None else rgb[::step, ::step]
-    z = np.ascontiguousarray(depth, np.float32)
+    z = np.ascontiguousarray(depth[:: rays.step, :: rays.step], np.float32)
     x, y = cv2.multiply(z, rays.x), cv2.multiply(z, rays.y)
-    colour = _packed_colour(rgb, z.shape)
+    colour = _packed_colour(rgb, rays.shape, rays.step)
     if out is None:
         out = np.empty((*z.shape, POINT_FLOATS), np.float32)
     return cv2.merge([x, y, z, z, colour, colour, colour, colour], dst=out)
 
 
-def _packed_colour(rgb: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """(h, w) float32 whose four bytes are blue, green, red and 0.
+def _packed_colour(rgb: np.ndarray | None, shape: tuple[int, int], step: int) -> np.ndarray:
+    """(h, w) float32 whose four bytes are blue, green, red and 0, of every step-th pixel of (H, W, 3).
+
+    Pixels are packed before they are picked: NumPy moves single pixels of four bytes much faster than of three.
 
     The last byte is 0: with 255 a bright red is NaN as a float, and readers that skip NaN would drop its point.
     """
     if rgb is None:
         return np.full(shape, 0x00FFFFFF, np.uint32).view(np.float32)
-    packed = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
-    packed &= np.uint32(0x00FFFFFF)
+    rows = np.ascontiguousarray(rgb[::step])
+    packed = cv2.cvtColor(rows, cv2.COLOR_RGB2BGRA).view(np.uint32)[:, ::step, 0] & np.uint32(0x00FFFFFF)
     return packed.view(np.float32)

@@ -172,15 +172,17 @@ class FramePipeline:
             depth = self.estimator.predict(rgb)
             flipped = self._mirrored(rgb) if settings.flip_tolerance else None
         with _timed(timings, "mask"):
-            depth = cv2.multiply(depth, scale or 1.0)
-            valid = cv2.inRange(depth, max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST)) != 0
+            factor = np.float32(scale or 1.0)  # cv2.multiply computes in doubles, four times slower
+            depth = depth * factor
+            low, high = max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST)
+            valid = (depth >= np.float32(low)) & (depth <= np.float32(high))
             if flipped is not None:
-                valid &= agreement(depth, cv2.multiply(flipped, scale or 1.0), settings.flip_tolerance)
+                valid &= agreement(depth, flipped * factor, settings.flip_tolerance)
             if settings.edge_slope and tables is not None:
                 valid &= ~steep(depth, tables.camera, settings.edge_slope)
             if tables is not None and tables.invalid is not None:
                 valid &= ~tables.invalid
-            np.copyto(depth, np.float32(np.nan), where=~valid)
+            depth = only(depth, valid)
         cloud = color = None
         if want_cloud and tables is not None:
             with _timed(timings, "cloud"):
@@ -188,7 +190,7 @@ class FramePipeline:
                 fits = cloud_out is not None and cloud_out.shape[:2] == rays.shape
                 near = depth
                 if settings.cloud_max_depth < settings.max_depth:
-                    near = np.where(depth <= settings.cloud_max_depth, depth, np.float32(np.nan))
+                    near = only(depth, depth <= np.float32(settings.cloud_max_depth))
                 cloud = point_cloud(near, rays, rgb, cloud_out if fits else None)
         if want_color:
             with _timed(timings, "color"):
@@ -205,6 +207,13 @@ def rectified(rgb: np.ndarray, tables: CameraTables | None) -> np.ndarray:
     if tables is not None:
         rgb = tables.rectifier(rgb)
     return cv2.cvtColor(rgb, cv2.COLOR_GRAY2RGB) if rgb.ndim == 2 else rgb
+
+
+def only(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Depth (H, W) float32 where `valid` (H, W) bool says so, NaN elsewhere; the same array when all of it is."""
+    if valid.all():
+        return depth
+    return cv2.copyTo(depth, valid.view(np.uint8), np.full_like(depth, np.nan))
 
 
 def steep(depth: np.ndarray, camera: Camera, slope: float) -> np.ndarray:

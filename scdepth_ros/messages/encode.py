@@ -18,14 +18,13 @@ from scdepth_core.geometry.point_cloud import POINT_STEP, RGB_OFFSET, X_OFFSET, 
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
-def to_message_bytes(values: np.ndarray) -> array.array:
-    """The array's bytes as the one type that a ROS message takes in one go.
+def fill(data: array.array, values: np.ndarray) -> None:
+    """Put the array's bytes into a new message's own `data`: one copy.
 
-    Anything else (bytes, list, ndarray) makes the message's setter walk through every element: seconds per frame.
+    Assigning them costs more: setters of Humble walk through every element of anything but an array.array (seconds a
+    frame), and those of Jazzy copy even that one.
     """
-    data = array.array("B")
     data.frombytes(memoryview(np.ascontiguousarray(values)).cast("B"))
-    return data
 
 
 def encode_depth(depth: np.ndarray, header, encoding: str = "32FC1"):
@@ -75,18 +74,40 @@ def encode_camera_info(camera: Camera, header):
     )
 
 
-def encode_cloud(cloud: np.ndarray, header, data: array.array | None = None):
-    """An organised sensor_msgs/PointCloud2 from the (H, W, 8) float32 buffer of `point_cloud`.
+def encode_cloud(cloud: np.ndarray, header):
+    """An organised sensor_msgs/PointCloud2 from the (H, W, 8) float32 buffer of `point_cloud`; copies it."""
+    msg = _empty_cloud(*cloud.shape[:2])
+    msg.header = header
+    fill(msg.data, cloud)
+    return msg
 
-    Args:
-        data: the array.array that `cloud` is a view on (see CloudBuffer), to send it without another copy.
+
+class CloudBuffer:
+    """A cloud message that NumPy fills in place, kept from frame to frame while the size stays.
+
+    Publishing serialises at once, so it may be filled again as soon as publish() has returned.
+
+    Attributes:
+        points: (H, W, 8) float32 view on the message's bytes.
     """
+
+    def __init__(self, shape: tuple[int, int]):
+        self._msg = _empty_cloud(*shape)
+        fill(self._msg.data, np.zeros((*shape, POINT_STEP), np.uint8))
+        self.points = np.frombuffer(self._msg.data, np.float32).reshape(*shape, POINT_STEP // 4)
+
+    def message(self, header):
+        """The sensor_msgs/PointCloud2 of what `points` holds now: the same one for every frame."""
+        self._msg.header = header
+        return self._msg
+
+
+def _empty_cloud(height: int, width: int):
+    """A PointCloud2 that lacks a header and its points."""
     from sensor_msgs.msg import PointCloud2, PointField
 
-    height, width = cloud.shape[:2]
     offsets = {"x": X_OFFSET, "y": Y_OFFSET, "z": Z_OFFSET, "rgb": RGB_OFFSET}
-    msg = PointCloud2(
-        header=header,
+    return PointCloud2(
         height=height,
         width=width,
         fields=[
@@ -98,23 +119,6 @@ def encode_cloud(cloud: np.ndarray, header, data: array.array | None = None):
         row_step=POINT_STEP * width,
         is_dense=False,
     )
-    msg.data = to_message_bytes(cloud) if data is None else data  # given to the constructor it would be copied twice
-    return msg
-
-
-class CloudBuffer:
-    """Memory for one cloud that NumPy fills and a message sends, kept from frame to frame while the size stays.
-
-    Publishing serialises at once, so the buffer may be filled again as soon as publish() has returned.
-
-    Attributes:
-        data: array.array("B"), for PointCloud2.data.
-        points: (H, W, 8) float32 view on the same bytes.
-    """
-
-    def __init__(self, shape: tuple[int, int]):
-        self.data = array.array("B", bytes(shape[0] * shape[1] * POINT_STEP))
-        self.points = np.frombuffer(self.data, np.float32).reshape(*shape, POINT_STEP // 4)
 
 
 def _image(values: np.ndarray, header, encoding: str):
@@ -129,5 +133,5 @@ def _image(values: np.ndarray, header, encoding: str):
         is_bigendian=int(_BIG_ENDIAN),
         step=values.nbytes // height,
     )
-    msg.data = to_message_bytes(values)  # given to the constructor it would be copied twice
+    fill(msg.data, values)
     return msg

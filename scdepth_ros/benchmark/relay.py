@@ -1,0 +1,60 @@
+"""depth_node without a network, a program: answers every image with depth and cloud of the node's size.
+
+What is left of a frame's latency is the transport: there and back, through the same middleware and the same settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from sensor_msgs.msg import Image, PointCloud2
+
+from scdepth_ros import qos
+from scdepth_ros.messages import CloudBuffer, encode_depth
+from scdepth_ros.ros_arguments import split_ros_arguments
+from scdepth_ros.topics import CLOUD, DEPTH
+
+
+class Relay:
+    """Subscribes and publishes with the node's QoS; `step` is the decimation of the cloud."""
+
+    def __init__(self, step: int):
+        self.node = rclpy.create_node("bench_relay", start_parameter_services=False)
+        self._step, self._depth, self._cloud = step, np.ones((0, 0), np.float32), None
+        self._publishers = {
+            topic: self.node.create_publisher(kind, topic, qos.results())
+            for topic, kind in ((DEPTH, Image), (CLOUD, PointCloud2))
+        }
+        self.node.create_subscription(Image, "image", self._answer, qos.newest_of_a_sensor())
+
+    def _answer(self, msg: Image) -> None:
+        if self._depth.shape != (msg.height, msg.width):
+            self._depth = np.ones((msg.height, msg.width), np.float32)
+            self._cloud = CloudBuffer(self._depth[:: self._step, :: self._step].shape)
+        if self._publishers[DEPTH].get_subscription_count():
+            self._publishers[DEPTH].publish(encode_depth(self._depth, msg.header))
+        if self._publishers[CLOUD].get_subscription_count():
+            self._publishers[CLOUD].publish(self._cloud.message(msg.header))
+
+
+def main() -> int:
+    ours, of_ros = split_ros_arguments(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cloud", type=int, default=1)
+    args = parser.parse_args(ours)
+    rclpy.init(args=of_ros)
+    try:
+        rclpy.spin(Relay(args.cloud).node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Programs run beside this one: in a ROS graph of their own, ended like by Ctrl-C, and nothing left of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scdepth_ros.transport_env import transport_env
+
+END_TIMEOUT = 10.0  # seconds between being asked to end and being killed
+_SHARED_MEMORY = re.compile(r"/dev/shm/\S*fastrtps_\S+")
+
+
+@contextmanager
+def private_ros_environment() -> Iterator[None]:
+    """Keep what is started, while this lasts, on this machine and out of everybody else's ROS graph."""
+    before = dict(os.environ)
+    domain = before.get("ROS_DOMAIN_ID") or str(random.SystemRandom().randint(1, 101))
+    os.environ.update(transport_env() | {"ROS_DOMAIN_ID": domain, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def process(command: list[str]) -> Iterator[subprocess.Popen]:
+    """A child process, asked to end like by Ctrl-C when the block ends, and made to when it does not."""
+    child = subprocess.Popen(command, env=os.environ | transport_env())
+    try:
+        yield child
+    finally:
+        end(child)
+
+
+def end(child: subprocess.Popen, with_signal: int = signal.SIGINT, timeout: float = END_TIMEOUT) -> None:
+    """Ask a process to end; one that does not is killed, and the shared memory that only it held is freed."""
+    if child.poll() is None:
+        child.send_signal(with_signal)
+    try:
+        child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        segments = _shared_memory_of(child.pid)
+        child.kill()
+        child.wait()
+        for segment in segments - held_by_the_living():
+            Path(segment).unlink(missing_ok=True)
+
+
+def _shared_memory_of(pid: int | str) -> set[str]:
+    """Files of Fast DDS's shared memory that a process has mapped; none when it is gone, or not ours to look at."""
+    try:
+        return set(_SHARED_MEMORY.findall(Path(f"/proc/{pid}/maps").read_text()))
+    except OSError:
+        return set()
+
+
+def held_by_the_living() -> set[str]:
+    """Files of Fast DDS's shared memory that any process has mapped."""
+    return set().union(*(_shared_memory_of(folder.name) for folder in Path("/proc").glob("[0-9]*")))
