@@ -1,15 +1,18 @@
-"""Open3D's RGB-D odometry as a consumer of depth: over an exported sequence, against its ground truth.
+"""Open3D's RGB-D odometry as a consumer of depth: on the topics of a running depth_node, against the ground truth.
 
     python test/open3d_odometry.py BAG [--weights FILE]
 
-exports the bag's measured depth and, of the same images, predicted depth, runs the same odometry over both, and prints
-the absolute trajectory error and the scale error of each. Needs `pip install 'scdepth_ros[consumers]'`.
+plays the bag to depth_node, records its depth and its relayed picture, exports that recording and the bag with its
+measured depth, runs the same odometry over both, and prints the absolute trajectory error and the scale error of each.
+Needs `pip install 'scdepth_ros[consumers]'`.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +20,15 @@ import cv2
 import numpy as np
 
 from scdepth_ros.bag import BagReader
-from scdepth_ros.bag_writer import BagWriter
+from scdepth_ros.child_process import private_ros_environment, process
 from scdepth_ros.export_tum import export_tum
 from scdepth_ros.extraction.settings import ExtractionSettings
+from scdepth_ros.extraction.topics import find_topics
+from scdepth_ros.topics import DEPTH, INFO, RGB, RGB_INFO
 
 FARTHEST = 13.0  # metres, TUM's factor ends there
+RATE, QUIET = 0.5, 3.0  # of the player, so that no frame is replaced by a newer one; seconds for the last depth
+PYTHON = (sys.executable, "-m")
 
 
 @dataclass(frozen=True)
@@ -86,24 +93,29 @@ def trajectory_errors(found: np.ndarray, truth: np.ndarray) -> tuple[float, floa
     return ate, float(np.sum(a * a) / np.trace(np.diag(S) @ flip))
 
 
-def predict_bag(source: Path, output: Path, weights: Path | None) -> None:
-    """The source's images, calibration and odometry, and depth/image_rect of the network in place of its depth."""
-    from scdepth_core.inference import DepthEstimator
-    from scdepth_ros.demonstration.synthetic_bag import image_message
-    from scdepth_ros.extraction.topics import find_topics
-    from scdepth_ros.messages import decode_image
+def record_node(source: Path, output: Path, weights: Path | None) -> None:
+    """Play the source's images, calibration and odometry to depth_node and record what it publishes: over DDS.
 
-    estimator = DepthEstimator.load(weights)
-    metres = estimator.metadata.metres_per_unit or 1.0
-    with BagReader(source) as bag, BagWriter(output) as copy:
+    The output has depth/image_rect and rgb/image_rect_color as the node sent them, and the odometry played.
+    """
+    with BagReader(source) as bag:
         topics = find_topics(bag, ExtractionSettings())
-        for message in bag.messages([name for name in topics.names if name != topics.depth]):
-            copy.write(message.topic, bytes(message.cdr()), message.stamp_ns, message.type)
-            if message.topic == topics.image:
-                image = message.decode()
-                depth = metres * estimator.predict(decode_image(image))
-                stamp = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
-                copy.write("/depth/image_rect", image_message(depth, "32FC1", stamp), message.stamp_ns)
+    images = {"raw": topics.image, "compressed": topics.image.removesuffix("/compressed")}
+    transport = "raw" if images["raw"] == images["compressed"] else "compressed"
+    remappings = {"image": images["compressed"], "camera_info": topics.camera_info}
+    parameters = {"image_transport": transport} | ({} if weights is None else {"weights": str(weights.resolve())})
+    node = [*PYTHON, "scdepth_ros.depth_node", "--ros-args"]
+    node += [word for name, topic in remappings.items() for word in ("-r", f"{name}:={topic}")]
+    node += [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    published = [f"/{name}" for name in (DEPTH, INFO, RGB, RGB_INFO)]
+    recorder = [*PYTHON, "scdepth_ros.record_node", str(output), "--topics", *published, topics.odometry]
+    played = [topics.image, topics.camera_info, topics.odometry]
+    player = [*PYTHON, "scdepth_ros.play_bag", str(source), "--topics", *played, "--rate", str(RATE)]
+    with private_ros_environment(), process(recorder), process(node):
+        with process([*player, "--wait-for-subscribers", "60"]) as playing:
+            if playing.wait() != 0:
+                raise SystemExit("the player failed; its message is above")
+        time.sleep(QUIET)
 
 
 def main() -> None:
@@ -113,8 +125,8 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{'depth':<12}{'ATE, m':>10}{'scale':>10}{'path, m':>10}{'lost':>6}")
     with tempfile.TemporaryDirectory() as work:
-        predict_bag(args.bag, Path(work) / "predicted_bag", args.weights)
-        for name, bag in (("measured", args.bag), ("predicted", Path(work) / "predicted_bag")):
+        record_node(args.bag, Path(work) / "recorded", args.weights)
+        for name, bag in (("measured", args.bag), ("predicted", Path(work) / "recorded")):
             export_tum(bag, Path(work) / name, ExtractionSettings(), 5000)
             result = track(Path(work) / name)
             print(f"{name:<12}{result.ate:>10.3f}{result.scale:>10.3f}{result.length:>10.2f}{result.lost:>6}")
