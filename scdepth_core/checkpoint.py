@@ -26,14 +26,23 @@ PREFIXES = {"DepthNet": "depth_net.", "PoseNet": "pose_net.", "RectifyNet": "rec
 
 
 def save_weights(
-    path: str | Path, state: dict[str, Tensor], metadata: WeightsMetadata, dtype: torch.dtype = torch.float32
+    path: str | Path,
+    state: dict[str, Tensor],
+    metadata: WeightsMetadata,
+    dtype: torch.dtype = torch.float32,
+    motion: dict[str, dict[str, Tensor]] | None = None,
 ) -> None:
     """Write DepthNet's state as an inference file; what never runs is left out. Replaces the file in one step.
+
+    Args:
+        motion: states of PoseNet and, for V2, of RectifyNet by the name of their class, to go along.
 
     Raises:
         CheckpointError: a value is not finite, or does not fit into `dtype`.
     """
     path = Path(path)
+    for network, part in (motion or {}).items():
+        state = state | {PREFIXES[network] + name: value for name, value in part.items() if not _optional(name)}
     kept = {name: value.to(dtype).contiguous().cpu() for name, value in state.items() if not _optional(name)}
     _check_finite(kept, path)
     _save(path, kept, metadata)
@@ -194,9 +203,21 @@ def _load_inference_file(path: Path) -> tuple[dict[str, dict[str, Tensor]], Weig
             f"'{path}' has format '{described.get('format')}', expected '{FORMAT}' – write it with 'scdepth train'"
         )
     try:
-        return {"DepthNet": state}, metadata_from_json(json.loads(described["metadata"]))
+        return _split(state), metadata_from_json(json.loads(described["metadata"]))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"metadata of '{path}' cannot be read ({error}) – export or copy it again") from error
+
+
+def _split(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The networks of an inference file: those of motion have prefixes, DepthNet has none."""
+    motion = {name: _with_prefix(state, PREFIXES[name]) for name in ("PoseNet", "RectifyNet")}
+    prefixes = tuple(PREFIXES[name] for name in motion)
+    depth = {name: value for name, value in state.items() if not name.startswith(prefixes)}
+    return {"DepthNet": depth} | {name: part for name, part in motion.items() if part}
+
+
+def _with_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _load_training_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:
@@ -206,10 +227,7 @@ def _load_training_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]],
         return {"DepthNet": public.sfm_depth_state(state)}, WeightsMetadata(**public.sfm_settings(state))
     if public.is_sfm_pose(state):
         return {"PoseNet": public.sfm_pose_state(state)}, WeightsMetadata(**public.sfm_settings(state))
-    networks = {
-        network: {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        for network, prefix in PREFIXES.items()
-    }
+    networks = {network: _with_prefix(state, prefix) for network, prefix in PREFIXES.items()}
     return {name: part for name, part in networks.items() if part}, _metadata_of(saved)
 
 

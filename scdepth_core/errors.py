@@ -12,6 +12,10 @@ class CameraError(ScDepthError):
     """Intrinsics or distortion that no camera can have, or that do not fit the image."""
 
 
+class TransformError(ScDepthError):
+    """Frames that no transforms connect, or not at the time that was asked for."""
+
+
 class ImageError(ScDepthError):
     """An image or image message that cannot be decoded."""
 

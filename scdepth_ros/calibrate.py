@@ -16,6 +16,7 @@ from tqdm import tqdm
 from scdepth_core.checkpoint import STARTER_WEIGHTS, write_scale
 from scdepth_core.errors import BagError, CheckpointError, ConfigError, ImageError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.image_geometry import rectified_pose
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
@@ -25,9 +26,9 @@ from scdepth_core.scale.robust import robust_mean
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extract import add_topic_arguments, topics_of
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream
-from scdepth_ros.extraction.geometry import registered_depth
 from scdepth_ros.extraction.settings import ExtractionSettings
-from scdepth_ros.messages import decode_depth, decode_image
+from scdepth_ros.messages import decode_image
+from scdepth_ros.reference_depth import reference_depth
 
 ENOUGH = 5  # measurements
 PREFERRED = ("reference_depth", "odometry", "camera_height")
@@ -35,6 +36,9 @@ DESCRIPTION = """\
 Measure how many metres one unit of the network's depth is, on a recording of the robot's own camera, and write it
 into the weights. Every source that the bag has is measured and shown: measured depth, odometry, and the height of
 the camera over the ground if --camera-height gives it. --source picks the one that is written.
+
+TF in the bag says the same, and exactly where the camera is: --fixed-frame odom takes the camera's travel from it,
+--ground-frame base_footprint its height, and --points-topic a lidar's points as measured depth.
 """
 
 
@@ -96,6 +100,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera-pitch", type=float, metavar="DEG", default=0.0, help="degrees that the camera looks down (default: 0)"
     )
     parser.add_argument(
+        "--ground-frame", metavar="FRAME", help="frame of TF on the ground, z up: TF gives height and pitch"
+    )
+    parser.add_argument("--points-topic", metavar="TOPIC", help="PointCloud2 of a lidar, in place of a depth image")
+    parser.add_argument(
         "--min-travel",
         type=float,
         metavar="M",
@@ -121,16 +129,18 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < ENOUGH:
         raise ConfigError(f"--frames is {args.frames}, expected at least {ENOUGH}")
     with BagReader(args.bag) as bag:
-        stream = FrameStream(bag, ExtractionSettings(**topics_of(args)))
+        frames = {"points_topic": args.points_topic, "ground_frame": args.ground_frame}
+        stream = FrameStream(bag, ExtractionSettings(**topics_of(args), **frames))
         sources = _sources(args, stream)
         outcomes = measure(stream, load_estimator(args), sources, args.frames)
-    chosen = _chosen(args, outcomes)
+    chosen = _chosen(args, outcomes, stream)
     scale, sigma = outcomes[chosen].scale()
     if target is not None:
         write_scale(args.weights or STARTER_WEIGHTS, scale, target)
     results = {name: outcome.as_dict() for name, outcome in outcomes.items()}
     written = None if target is None else str(target)
     summary = {"source": chosen, "metres_per_unit": scale, "sigma": sigma, "written": written, "sources": results}
+    summary["transform_troubles"] = dict(stream.transform_troubles)
     print(json.dumps(summary) if args.json else _text(summary))
     return 0
 
@@ -166,10 +176,11 @@ def _view(frame: Frame, rectifier: Rectifier, estimator: DepthEstimator, stream:
     reference = None
     if frame.depth is not None:
         try:
-            reference = registered_depth(decode_depth(frame.depth), rectifier)
+            reference = reference_depth(frame.depth, rectifier, frame.place.from_sensor)
         except ImageError:
             stream.depth_dropped["undecodable or of another aspect"] += 1
-    return View(estimator.predict(rgb), rectifier.camera.K, grey, reference, frame.pose)
+    ground_pose = None if frame.place.ground_pose is None else rectified_pose(frame.place.ground_pose, rectifier)
+    return View(estimator.predict(rgb), rectifier.camera.K, grey, reference, frame.pose, ground_pose)
 
 
 def _target(args: argparse.Namespace) -> Path | None:
@@ -189,20 +200,25 @@ def _sources(args: argparse.Namespace, stream: FrameStream) -> dict:
     """Every source that there is something for, by name."""
     there = {
         "reference_depth": stream.topics.depth is not None,
-        "odometry": stream.topics.odometry is not None,
-        "camera_height": args.camera_height is not None,
+        "odometry": stream.topics.odometry is not None or bool(args.fixed_frame),
+        "camera_height": args.camera_height is not None or bool(args.ground_frame),
     }
-    needed = {"reference_depth": "a depth topic", "odometry": "an odometry topic", "camera_height": "--camera-height"}
+    needed = {
+        "reference_depth": "a depth topic, or --points-topic",
+        "odometry": "an odometry topic, or --fixed-frame",
+        "camera_height": "--camera-height or --ground-frame",
+    }
     missing = [name for name in PREFERRED if not there[name]]
     if args.source in missing or len(missing) == len(PREFERRED):
         wanted = needed[args.source] if args.source != "auto" else "a depth or odometry topic, or --camera-height"
         raise BagError(f"bag '{stream.bag.path}' has nothing to measure the scale with: it needs {wanted}")
     numbers = {"min_travel": args.min_travel, "lever_arm": args.lever_arm, "camera_pitch": args.camera_pitch}
     numbers["camera_height"] = args.camera_height or 0.0
+    numbers |= {"fixed_frame": args.fixed_frame or "", "ground_frame": args.ground_frame or ""}
     return {name: ScaleSettings(name, **numbers).make_source() for name in PREFERRED if there[name]}
 
 
-def _chosen(args: argparse.Namespace, outcomes: dict[str, Outcome]) -> str:
+def _chosen(args: argparse.Namespace, outcomes: dict[str, Outcome], stream: FrameStream) -> str:
     """The source whose scale counts.
 
     Raises:
@@ -217,6 +233,7 @@ def _chosen(args: argparse.Namespace, outcomes: dict[str, Outcome]) -> str:
         + ", ".join(f"{count} x {reason}" for reason, count in outcomes[name].refused.most_common(3))
         for name in candidates
     )
+    reasons += "".join(f"; {sentence}" for sentence, _ in stream.transform_troubles.most_common(2))
     raise BagError(f"bag '{args.bag}' gave fewer than {ENOUGH} measurements of the scale ({reasons})")
 
 
@@ -231,4 +248,5 @@ def _text(summary: dict) -> str:
         lines.append(f"| {name} | {' | '.join(numbers)} | {result['measurements']} | {refused} |")
     done = f"written into '{summary['written']}'" if summary["written"] else "not written"
     scale = f"{summary['metres_per_unit']:.4f} metres per unit ± {summary['sigma']:.1%}"
-    return "\n".join([*lines, "", f"{scale} from {summary['source']}, {done}."])
+    troubles = [f"{count} times {sentence}" for sentence, count in summary["transform_troubles"].items()]
+    return "\n".join([*lines, *troubles, "", f"{scale} from {summary['source']}, {done}."])

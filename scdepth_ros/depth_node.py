@@ -142,6 +142,7 @@ class DepthNode(LifecycleNode):
         """Import PyTorch, load the weights and run them once, so that the first frame takes as long as the tenth."""
         from scdepth_core.inference import DepthEstimator
         from scdepth_core.inference.pipeline import FramePipeline
+        from scdepth_core.inference.temporal import TemporalConsistency
         from scdepth_core.inference.threads import limit_threads
         from scdepth_core.scale import ScaleSettings
         from scdepth_ros.frame_processor import FrameProcessor
@@ -150,13 +151,17 @@ class DepthNode(LifecycleNode):
         settings = self._live.current
         limit_threads(settings.threads)
         estimator = DepthEstimator.load(settings.weights or None, settings.device, settings.backend, settings.precision)
-        pipeline = FramePipeline(estimator, **settings.for_pipeline())
+        temporal = None
+        if settings.temporal_tolerance:
+            motion = settings.motion_weights or settings.weights or None
+            temporal = TemporalConsistency.load(motion, settings.temporal_tolerance, settings.device)
+        pipeline = FramePipeline(estimator, temporal, **settings.for_pipeline())
         pipeline.process(np.zeros(WARM_UP_SHAPE, np.uint8), camera=None)
         used = estimator.backend
         self._model = f"{settings.weights or 'starter weights'}, {used.name} {used.precision} on {used.device}"
         troubles = Troubles(self._statistics, self.get_logger().warning)
         wanted = settings.for_scale()
-        scale = wanted and NodeScale(ScaleSettings(**wanted).tracker(pipeline.known_scale), pipeline, troubles)
+        scale = wanted and NodeScale(ScaleSettings(**wanted), pipeline, troubles)
         return FrameProcessor(pipeline, image_decoder(), self._outputs, self._live, self._statistics, troubles, scale)
 
     def _configure_failed(self, reason: str, outcome: TransitionCallbackReturn) -> TransitionCallbackReturn:

@@ -102,6 +102,9 @@ def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
     topics.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
     topics.add_argument("--no-depth", action="store_true", help="leave depth out")
     topics.add_argument("--odom-topic", metavar="TOPIC", help="Odometry, PoseStamped or PoseWithCovarianceStamped")
+    topics.add_argument(
+        "--fixed-frame", metavar="FRAME", help="poses of the camera in this frame, from TF in place of odometry"
+    )
     topics.add_argument("--no-poses", action="store_true", help="leave poses out")
     topics.add_argument(
         "--odom-frame",
@@ -127,6 +130,7 @@ def topics_of(args: argparse.Namespace) -> dict:
         "calibration": args.calibration,
         "depth_topic": args.depth_topic,
         "odom_topic": args.odom_topic,
+        "fixed_frame": args.fixed_frame,
         "use_depth": not args.no_depth,
         "use_odometry": not args.no_poses,
         "odometry_frame": args.odom_frame,

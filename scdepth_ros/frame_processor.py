@@ -84,7 +84,12 @@ class FrameProcessor:
             return
         want_cloud = CLOUD in wanted and camera is not None
         result = self.pipeline.process(
-            image, camera, want_cloud, want_color=COLOR in wanted, cloud_out=self._cloud_buffer(camera, want_cloud)
+            image,
+            camera,
+            want_cloud,
+            want_color=COLOR in wanted,
+            cloud_out=self._cloud_buffer(camera, want_cloud),
+            stamp_ns=stamp_ns(header),
         )
         started = time.perf_counter()
         self._outputs.publish(result, header, self._live.current.depth_encoding, wanted)
@@ -92,7 +97,7 @@ class FrameProcessor:
         self._statistics.depth_published(time.monotonic() - frame.arrived)
         if self.scale is not None and camera is not None:
             started = time.perf_counter()
-            self.scale.observe(result, self.pipeline.tables(camera).rectifier, stamp_ns(header))
+            self.scale.observe(result, self.pipeline.tables(camera).rectifier, header)
             self.stages["scale"] = (time.perf_counter() - started) * 1e3
 
     def _camera_of(self, image: np.ndarray, stamp, inputs: CameraInputs) -> Camera | None:

@@ -46,7 +46,7 @@ class CameraInputs:
         self._infos: deque[CameraInfo] = deque(maxlen=_INFOS if self._exact else 1)
         self._info_came = threading.Condition()
         self._waited = False
-        self.image_topic = image_topic(node, transport)
+        self.image_topic = transported(node, "image", transport)
         self.info_topic = node.resolve_topic_name("camera_info")
         message = CompressedImage if transport == "compressed" else Image
         info_qos = qos.measurements() if self._exact else qos.newest_of_a_sensor()
@@ -92,14 +92,16 @@ class CameraInputs:
             self._info_came.notify_all()
 
 
-def image_topic(node, transport: str) -> str:
-    """Full name of the image topic. As with image_transport, remapping `image` takes `image/compressed` along."""
-    base = node.resolve_topic_name("image")
+def transported(node, topic: str, transport: str) -> str:
+    """Full name of an image topic in a transport. As with image_transport, remapping `image` takes `image/compressed`
+    along.
+    """
+    base = node.resolve_topic_name(topic)
     if transport == "raw":
         return base
-    remapped = node.resolve_topic_name("image/compressed")
-    as_written = node.resolve_topic_name("image/compressed", only_expand=True)
-    return remapped if remapped != as_written else f"{base}/compressed"
+    remapped = node.resolve_topic_name(f"{topic}/{transport}")
+    as_written = node.resolve_topic_name(f"{topic}/{transport}", only_expand=True)
+    return remapped if remapped != as_written else f"{base}/{transport}"
 
 
 class Calibration:

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from scdepth_core.errors import ImageError
+from scdepth_core.geometry.image_geometry import rectified_pose
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference.pipeline import FramePipeline, FrameResult
-from scdepth_core.scale import ScaleTracker, View
-from scdepth_ros.extraction.geometry import registered_depth
+from scdepth_core.scale import ScaleSettings, View
 from scdepth_ros.frame_statistics import Troubles
-from scdepth_ros.messages import decode_depth
-from scdepth_ros.scale_inputs import WINDOW_NS, ScaleInputs
+from scdepth_ros.reference_depth import reference_depth
+from scdepth_ros.scale_inputs import WINDOW_NS, Matched, ScaleInputs, check_transforms, stamp_ns
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,22 @@ class NodeScale:
     """Between the node's frames, what they are compared with, and the tracker.
 
     Args:
-        tracker: measures.
-        pipeline: whose `measured_scale` is kept up to date.
+        settings: how it is measured.
+        pipeline: whose `measured_scale` is kept up to date, beginning at what it knows.
         troubles: where unusable measurements are counted.
 
     Attributes:
+        tracker: measures.
         inputs: set while the node is active.
+
+    Raises:
+        ConfigError: for a number outside its range, or a source that needs TF where TF cannot be listened to.
     """
 
-    def __init__(self, tracker: ScaleTracker, pipeline: FramePipeline, troubles: Troubles):
-        self.tracker, self._pipeline, self._troubles = tracker, pipeline, troubles
+    def __init__(self, settings: ScaleSettings, pipeline: FramePipeline, troubles: Troubles):
+        check_transforms(settings)
+        self.tracker = settings.tracker(pipeline.known_scale)
+        self._settings, self._pipeline, self._troubles = settings, pipeline, troubles
         self.inputs: ScaleInputs | None = None
         self._last_stamp: int | None = None
 
@@ -44,24 +50,24 @@ class NodeScale:
         """Subscribe to what the source needs; what came before is not connected to what comes."""
         self.tracker.restart()
         self._last_stamp = None
-        self.inputs = ScaleInputs(node, self.tracker.source, self._troubles.report)
+        self.inputs = ScaleInputs(node, self._settings, self._troubles.report)
 
     def close(self) -> None:
         if self.inputs is not None:
             self.inputs.close()
             self.inputs = None
 
-    def observe(self, result: FrameResult, rectifier: Rectifier, stamp_ns: int) -> None:
-        """Take a published frame in. Called by the inference thread."""
-        inputs = self.inputs
+    def observe(self, result: FrameResult, rectifier: Rectifier, header) -> None:
+        """Take a published frame in; `header` is that of its image. Called by the inference thread."""
+        inputs, stamp = self.inputs, stamp_ns(header)
         if inputs is None or self.tracker.state.frozen:
             return
-        if self._last_stamp is not None and stamp_ns < self._last_stamp - WINDOW_NS:  # a bag that began anew
+        if self._last_stamp is not None and stamp < self._last_stamp - WINDOW_NS:  # a bag that began anew
             self.tracker.restart()
-        self._last_stamp = stamp_ns
-        inputs.add(stamp_ns, _Frame(result, rectifier))
-        for frame, depth, pose in inputs.ready():
-            self.tracker.observe(self._view(frame, depth, pose))
+        self._last_stamp = stamp
+        inputs.add(header, _Frame(result, rectifier))
+        for matched in inputs.ready():
+            self.tracker.observe(self._view(matched))
         self.apply()
 
     def apply(self) -> None:
@@ -69,13 +75,17 @@ class NodeScale:
         state = self.tracker.state
         self._pipeline.measured_scale = state.value if state.is_measured else None
 
-    def _view(self, frame: _Frame, depth_message, pose: np.ndarray | None) -> View:
-        result, reference = frame.result, None
-        if depth_message is not None:
+    def _view(self, matched: Matched) -> View:
+        frame, reference = matched.frame, None
+        result = frame.result
+        if matched.depth is not None:
             try:
-                reference = registered_depth(decode_depth(depth_message), frame.rectifier)
+                reference = reference_depth(matched.depth, frame.rectifier, matched.place.from_sensor)
             except ImageError as error:
                 self._troubles.report("bad_reference_depth", f"reference depth not used: {error}")
         depth = result.depth / np.float32(result.metres_per_unit or 1)
-        grey = None if pose is None else cv2.cvtColor(result.rgb, cv2.COLOR_RGB2GRAY)
-        return View(depth, result.camera.K, grey, reference, pose)
+        grey = None if matched.pose is None else cv2.cvtColor(result.rgb, cv2.COLOR_RGB2GRAY)
+        ground_pose = matched.place.ground_pose
+        if ground_pose is not None:
+            ground_pose = rectified_pose(ground_pose, frame.rectifier)
+        return View(depth, result.camera.K, grey, reference, matched.pose, ground_pose)

@@ -67,7 +67,8 @@ PARAMETERS = (
     Parameter(
         "scale.source",
         "fixed",
-        "How the scale is measured: not at all, or by `odom`, the height of the camera or `reference_depth`.",
+        "How the scale is measured: not at all, or by `odom`, the height of the camera or `reference_depth`; each has "
+        "another input below.",
         CONFIGURE,
         pattern="fixed|odometry|camera_height|reference_depth",
         allowed="fixed, odometry, camera_height or reference_depth",
@@ -75,7 +76,7 @@ PARAMETERS = (
     Parameter(
         "scale.camera_height",
         0.0,
-        "Of the lens over the ground, metres; camera_height needs it.",
+        "Of the lens over the ground, metres; camera_height needs it, or scale.ground_frame.",
         CONFIGURE,
         low=0.0,
         high=100.0,
@@ -87,6 +88,28 @@ PARAMETERS = (
         CONFIGURE,
         low=-90.0,
         high=90.0,
+    ),
+    Parameter(
+        "scale.ground_frame",
+        "",
+        "Frame of TF whose z = 0 plane is the ground, such as base_footprint: gives height and pitch of the camera.",
+        CONFIGURE,
+    ),
+    Parameter(
+        "scale.fixed_frame",
+        "",
+        "Frame of TF in which the camera travels, such as odom: takes the place of the topic `odom` and of "
+        "scale.lever_arm.",
+        CONFIGURE,
+    ),
+    Parameter(
+        "scale.reference",
+        "raw",
+        "What reference depth comes as: an image on `reference_depth`, `reference_depth/compressed` (16-bit PNG) or "
+        "`reference_depth/compressedDepth`, or points on `reference_points`, placed by TF.",
+        CONFIGURE,
+        pattern="raw|compressed|compressedDepth|points",
+        allowed="raw, compressed, compressedDepth or points",
     ),
     Parameter(
         "scale.min_travel", 0.1, "Metres between two frames that odometry compares.", CONFIGURE, low=0.001, high=100.0
@@ -140,6 +163,22 @@ PARAMETERS = (
         low=0.0,
         high=1.0,
     ),
+    Parameter(
+        "temporal_tolerance",
+        0.0,
+        "Depth that the frame before contradicts, by a difference of more than this share of the sum, is invalid; "
+        "about 0.1 does, 0 keeps all and does not load PoseNet, which tells the motion between the frames.",
+        CONFIGURE,
+        low=0.0,
+        high=0.99,
+    ),
+    Parameter(
+        "motion_weights",
+        "",
+        "File with the PoseNet of the same training, for temporal_tolerance: a checkpoint, or packed --with-motion; "
+        "empty takes that in weights.",
+        CONFIGURE,
+    ),
     Parameter("cloud_decimation", 1, "The cloud has every n-th pixel of every n-th row.", low=1, high=64),
     Parameter("cloud_max_depth", 100.0, "Points beyond are left out of the cloud, metres.", low=0.0, high=10000.0),
     Parameter("colorized_min", 0.3, "Near end of the colours of depth/colorized, metres.", low=0.0, high=1000.0),
@@ -169,6 +208,9 @@ class NodeSettings:
     scale_source: str
     scale_camera_height: float
     scale_camera_pitch: float
+    scale_ground_frame: str
+    scale_fixed_frame: str
+    scale_reference: str
     scale_min_travel: float
     scale_max_rotation_share: float
     scale_lever_arm: float
@@ -178,6 +220,8 @@ class NodeSettings:
     depth_encoding: str
     edge_slope: float
     flip_tolerance: float
+    temporal_tolerance: float
+    motion_weights: str
     cloud_decimation: int
     cloud_max_depth: float
     colorized_min: float
@@ -190,8 +234,11 @@ class NodeSettings:
             a, b = getattr(self, low), getattr(self, high)
             if a >= b:
                 raise ConfigError(f"{low} is {a:g} and {high} is {b:g}, expected {low} below {high}")
-        if self.scale_source == "camera_height" and not self.scale_camera_height:
-            raise ConfigError("scale.source is 'camera_height' and scale.camera_height is 0, expected its metres")
+        if self.scale_source == "camera_height" and not (self.scale_camera_height or self.scale_ground_frame):
+            raise ConfigError(
+                "scale.source is 'camera_height' and scale.camera_height is 0, expected its metres, or a frame of TF "
+                "on the ground in scale.ground_frame"
+            )
 
     @classmethod
     def of(cls, values: dict) -> NodeSettings:

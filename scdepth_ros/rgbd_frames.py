@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scdepth_core.errors import BagError, ImageError
-from scdepth_core.geometry.image_geometry import registered_depth
+from scdepth_core.geometry.image_geometry import rectified_pose, registered_depth
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream, is_rectified_by_name
@@ -59,7 +59,7 @@ class RgbdFrames:
         camera = self.stream.camera
         if self.stream.rectified:
             camera = camera.of_rectified_image()
-        self._rectifier, self._turn = Rectifier(camera), camera.R
+        self._rectifier = Rectifier(camera)
         self.camera = self._rectifier.camera
         rectified = is_rectified_by_name(self.stream.topics.depth)
         self._depth_rectifier = Rectifier(self.camera) if rectified else self._rectifier
@@ -84,7 +84,8 @@ class RgbdFrames:
                 self.stream.dropped["undecodable or of another size than camera_info says"] += 1
                 continue
             depth = self._depth_of(frame)
-            yield RgbdFrame(frame.stamp_ns, _depth_stamp(frame), rgb, depth, self._turned(frame.pose))
+            pose = None if frame.pose is None else rectified_pose(frame.pose, self._rectifier)
+            yield RgbdFrame(frame.stamp_ns, _depth_stamp(frame), rgb, depth, pose)
 
     def _depth_of(self, frame: Frame) -> np.ndarray | None:
         if frame.depth is None:
@@ -95,14 +96,6 @@ class RgbdFrames:
         except ImageError:
             self.stream.depth_dropped["undecodable or of another view"] += 1
             return None
-
-    def _turned(self, pose: np.ndarray | None) -> np.ndarray | None:
-        """The pose of the rectified camera, of that of the camera as mounted."""
-        if pose is None:
-            return None
-        turned = pose.copy()
-        turned[:3, :3] = pose[:3, :3] @ self._turn.T
-        return turned
 
 
 def with_node_topics(bag: BagReader, settings: ExtractionSettings) -> ExtractionSettings:

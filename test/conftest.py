@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 
@@ -12,6 +13,9 @@ from scdepth_core import cli
 from scdepth_core.checkpoint import save_weights
 from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
+
+with contextlib.suppress(ImportError):  # where ROS 2 is not installed, tests with nodes skip
+    from ros_harness import bench  # noqa: F401 - a fixture
 
 DATA_OPTIONS = (
     *("--scenes", "2", "--validation-scenes", "1", "--test-frames", "2", "--frames", "8"),

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -136,6 +140,12 @@ class Bench:
         self.wait_for(lambda: self.node.count_publishers(topic), what=f"a publisher of {topic}")
         return messages
 
+    def answer(self, messages: list, sent):
+        """The message among `messages` that has the stamp of the image `sent`, once it is there."""
+        (wanted,) = stamps([sent])
+        self.wait_for(lambda: wanted in stamps(messages), what="an answer")
+        return messages[stamps(messages).index(wanted)]
+
     def ignore(self, *topics) -> None:
         for topic in topics:
             self.node.destroy_subscription(self._subscriptions.pop(topic))
@@ -196,3 +206,39 @@ class Bench:
         self.wait_for(future.done, timeout, f"an answer of {service}")
         self.node.destroy_client(client)
         return future.result()
+
+    def change_state(self, name: str, node="/depth_node") -> bool:
+        """Whether a lifecycle transition such as "CONFIGURE" went well."""
+        request = ChangeState.Request(transition=Transition(id=getattr(Transition, f"TRANSITION_{name}")))
+        return self.call(f"{node}/change_state", ChangeState, request, timeout=60).success
+
+
+def stamps(messages) -> list[tuple[int, int]]:
+    return [(m.header.stamp.sec, m.header.stamp.nanosec) for m in messages]
+
+
+@pytest.fixture(scope="module")
+def bench(request):
+    """The other end of the nodes of a test module."""
+    bench = Bench(f"{request.module.__name__}_bench")
+    yield bench
+    bench.close()
+
+
+@contextmanager
+def running_node(bench: Bench, weights, *parameters: str, name="depth_node", env: dict[str, str] | None = None):
+    """An active depth_node that hears the bench; in the end it has to go without an error.
+
+    Args:
+        parameters: such as "camera_info_sync:=exact".
+    """
+    given = [word for parameter in (f"weights:={weights}", *parameters) for word in ("-p", parameter)]
+    process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-r", f"__node:={name}", *given, env=env)
+    try:
+        process.wait_for_output("waiting for images", timeout=60)
+        bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
+        yield process
+    finally:
+        process.stop()
+    assert process.process.returncode == 0, f"exit status {process.process.returncode}:\n{process.output}"
+    assert "Traceback" not in process.output, process.output

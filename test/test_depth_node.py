@@ -13,12 +13,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import torch
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from ros_harness import BEST_EFFORT, CAMERA, HEIGHT, WIDTH, Bench, RosProcess, wait_for
+from ros_harness import BEST_EFFORT, CAMERA, HEIGHT, WIDTH, RosProcess, stamps, wait_for
 from sensor_msgs.msg import CompressedImage, Image
 
 from scdepth_core.checkpoint import save_weights
@@ -42,13 +41,6 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bench():
-    bench = Bench()
-    yield bench
-    bench.close()
-
-
-@pytest.fixture(scope="module")
 def node(weights, bench):
     """An active depth_node, which has to survive all tests that use it."""
     process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-p", f"weights:={weights}")
@@ -65,15 +57,9 @@ def results(node, bench):
     return bench.listen_to_results()
 
 
-def stamps(messages):
-    return [(m.header.stamp.sec, m.header.stamp.nanosec) for m in messages]
-
-
 def answer(bench, results, sent, topic="depth/image_rect"):
     """The message of this topic that belongs to the image `sent`."""
-    (wanted,) = stamps([sent])
-    bench.wait_for(lambda: wanted in stamps(results[topic]), what=f"an answer on {topic}")
-    return results[topic][stamps(results[topic]).index(wanted)]
+    return bench.answer(results[topic], sent)
 
 
 def set_parameters(bench, node_name="depth_node", atomically=False, **values):
@@ -259,9 +245,7 @@ class Lifecycle:
         return self.bench.call("/second/depth_node/get_state", GetState, GetState.Request()).current_state.label
 
     def change(self, name):
-        transition = Transition(id=getattr(Transition, f"TRANSITION_{name.upper()}"))
-        request = ChangeState.Request(transition=transition)
-        return self.bench.call("/second/depth_node/change_state", ChangeState, request, timeout=40).success
+        return self.bench.change_state(name.upper(), node="/second/depth_node")
 
 
 def test_the_lifecycle_in_every_sensible_order(weights, bench, tmp_path):

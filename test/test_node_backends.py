@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import numpy as np
-from ros_harness import Bench, RosProcess
+from ros_harness import RosProcess, running_node
 from sensor_msgs.msg import Image
 
 from scdepth_core.inference import DepthEstimator
@@ -17,18 +17,6 @@ from scdepth_ros.messages import decode_depth, decode_image
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture(scope="module")
-def bench():
-    bench = Bench("backend_bench")
-    yield bench
-    bench.close()
-
-
-def start(weights, *parameters):
-    given = [word for parameter in (f"weights:={weights}", *parameters) for word in ("-p", parameter)]
-    return RosProcess("scdepth_ros.depth_node", "--ros-args", "-r", "__node:=chosen", *given)
-
-
 @pytest.mark.parametrize(
     ("backend", "precision", "tolerance"),
     [("torch", "bfloat16", 2e-2), ("onnxruntime", "float32", 1e-4), ("openvino", "bfloat16", 2e-2)],
@@ -38,11 +26,9 @@ def test_the_node_runs_each_backend(untrained_weights, bench, backend, precision
         pytest.skip(f"{', '.join(KINDS[backend].needs)} is not installed")
     if precision not in {"float32", *cpu_features()}:
         pytest.skip("this CPU has no bfloat16 instructions")
-    node = start(untrained_weights, "device:=cpu", f"backend:={backend}", f"precision:={precision}")
-    try:
-        node.wait_for_output("waiting for images", timeout=60)
+    options = ("device:=cpu", f"backend:={backend}", f"precision:={precision}")
+    with running_node(bench, untrained_weights, *options, name="chosen") as node:
         assert f", {backend} {precision} on cpu" in node.output
-        bench.wait_for(bench.images.get_subscription_count, what="the node's subscription")
         depth = bench.listen("depth/image_rect", Image)
         sent = None
 
@@ -56,13 +42,12 @@ def test_the_node_runs_each_backend(untrained_weights, bench, backend, precision
         expected = DepthEstimator.load(untrained_weights, "cpu", "torch").predict(decode_image(sent))
         assert np.abs(decode_depth(depth[-1]) / expected - 1).max() < tolerance
         bench.ignore("depth/image_rect")
-    finally:
-        node.stop()
-    assert node.process.returncode == 0, node.output
 
 
 def test_a_backend_that_is_not_there_is_one_sentence(untrained_weights):
-    node = start(untrained_weights, "device:=cpu", "backend:=cuda-graph")
+    options = (f"weights:={untrained_weights}", "device:=cpu", "backend:=cuda-graph")
+    given = [word for option in options for word in ("-p", option)]
+    node = RosProcess("scdepth_ros.depth_node", "--ros-args", "-r", "__node:=chosen", *given)
     try:
         node.wait_for_output("cannot configure: backend cuda-graph runs on CUDA only", timeout=60)
         assert "Traceback" not in node.output

@@ -5,9 +5,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from ros_harness import BEST_EFFORT, CAMERA, PICTURE, Bench, RosProcess
+from ros_harness import BEST_EFFORT, CAMERA, PICTURE, running_node, stamps
 from sensor_msgs.msg import CameraInfo, Image
 
 from scdepth_ros.messages import decode_image
@@ -17,39 +15,17 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
-def bench():
-    bench = Bench("relay_bench")
-    yield bench
-    bench.close()
-
-
-@pytest.fixture(scope="module")
 def node(untrained_weights, bench):
     """On a simulated clock that nobody drives: stamps count, the time of day does not."""
-    options = ("-p", f"weights:={untrained_weights}", "-p", "camera_info_sync:=exact", "-p", "use_sim_time:=true")
-    process = RosProcess("scdepth_ros.depth_node", "--ros-args", *options)
-    process.wait_for_output("waiting for images")
-    bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
-    yield process
-    process.stop()
-    assert process.process.returncode == 0 and "Traceback" not in process.output, process.output
-
-
-def stamps(messages):
-    return [(m.header.stamp.sec, m.header.stamp.nanosec) for m in messages]
-
-
-def answer(bench, messages, sent):
-    (wanted,) = stamps([sent])
-    bench.wait_for(lambda: wanted in stamps(messages), what="an answer")
-    return messages[stamps(messages).index(wanted)]
+    with running_node(bench, untrained_weights, "camera_info_sync:=exact", "use_sim_time:=true") as process:
+        yield process
 
 
 def test_the_relay_alone_does_not_run_the_network(node, bench):
     rgb, info = bench.listen(RGB, Image), bench.listen(RGB_INFO, CameraInfo)
     sent = bench.send(info=bench.info())
-    assert np.array_equal(decode_image(answer(bench, rgb, sent)), PICTURE)
-    assert list(answer(bench, info, sent).k) == CAMERA.K.ravel().tolist()
+    assert np.array_equal(decode_image(bench.answer(rgb, sent)), PICTURE)
+    assert list(bench.answer(info, sent).k) == CAMERA.K.ravel().tolist()
     values = bench.diagnostics()["depth"][2]
     assert values["frames_relayed"] == "1" and values["frames_out"] == "0"
 
@@ -60,14 +36,14 @@ def test_picture_calibration_and_depth_have_one_header(node, bench):
     received = {topic: bench.listen(topic, kind) for topic, kind in topics.items()}
     for _ in range(3):
         sent = bench.send(info=bench.info())
-        headers = [answer(bench, messages, sent).header for messages in received.values()]
+        headers = [bench.answer(messages, sent).header for messages in received.values()]
         assert all(header == sent.header for header in headers)
 
 
 def test_with_exact_sync_only_the_calibration_of_the_same_stamp_counts(node, bench):
     depth, info = bench.received[DEPTH], bench.received["depth/camera_info"]
     sent = bench.send()  # the camera_info that came last has another stamp
-    answer(bench, depth, sent)
+    bench.answer(depth, sent)
     bench.spin_for(0.2)
     assert stamps([sent])[0] not in stamps(info)
     assert "no camera_info" in node.output
@@ -77,7 +53,7 @@ def test_with_exact_sync_only_the_calibration_of_the_same_stamp_counts(node, ben
     behind = bench.info()
     behind.header = late.header
     bench.infos.publish(behind)
-    answer(bench, info, late)
+    bench.answer(info, late)
 
 
 def test_a_driver_that_restarts_is_heard_again(node, bench):
@@ -89,14 +65,9 @@ def test_a_driver_that_restarts_is_heard_again(node, bench):
     bench.infos = bench.node.create_publisher(CameraInfo, "camera_info", BEST_EFFORT)
     bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
     bench.stamp += 5000  # its clock runs on
-    answer(bench, depth, bench.send(info=bench.info()))
+    bench.answer(depth, bench.send(info=bench.info()))
     bench.stamp = 3000  # stamps jump back, as in a bag that is played again
-    answer(bench, depth, bench.send(info=bench.info()))
-
-
-def change(bench, name):
-    request = ChangeState.Request(transition=Transition(id=getattr(Transition, f"TRANSITION_{name}")))
-    return bench.call("/depth_node/change_state", ChangeState, request, timeout=40).success
+    bench.answer(depth, bench.send(info=bench.info()))
 
 
 def test_every_transition_twice_and_in_the_middle_of_a_frame(node, bench):
@@ -104,8 +75,8 @@ def test_every_transition_twice_and_in_the_middle_of_a_frame(node, bench):
     for _ in range(10):
         bench.send(info=bench.info())
     for transition in ("DEACTIVATE", "CLEANUP", "CONFIGURE", "ACTIVATE"):
-        assert [change(bench, transition) for _ in range(2)] == [True, False], transition
+        assert [bench.change_state(transition) for _ in range(2)] == [True, False], transition
     bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
     bench.wait_for(lambda: bench.node.count_publishers(DEPTH))
     bench.spin_for(0.3)
-    answer(bench, bench.received[DEPTH], bench.send(info=bench.info()))
+    bench.answer(bench.received[DEPTH], bench.send(info=bench.info()))

@@ -1,17 +1,16 @@
 """The node's scale over DDS: measured while it runs, frozen, forgotten and saved."""
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from ros_harness import BEST_EFFORT, PICTURE, Bench, RosProcess
-from sensor_msgs.msg import Image
+from ros_harness import BEST_EFFORT, CAMERA, PICTURE, running_node
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
 
@@ -19,6 +18,7 @@ from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.weights_metadata import WeightsMetadata
 from scdepth_ros.messages import decode_depth, encode_depth
+from scdepth_ros.messages.encode import fill
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -35,21 +35,9 @@ def weights(tmp_path_factory, untrained_network):
 
 
 @pytest.fixture(scope="module")
-def bench():
-    bench = Bench("scale_bench")
-    yield bench
-    bench.close()
-
-
-@pytest.fixture(scope="module")
 def node(weights, bench):
-    options = ("-p", f"weights:={weights}", "-p", "scale.source:=reference_depth", "-p", "scale.max_step:=0.1")
-    process = RosProcess("scdepth_ros.depth_node", "--ros-args", *options)
-    process.wait_for_output("waiting for images")
-    bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
-    yield process
-    process.stop()
-    assert process.process.returncode == 0 and "Traceback" not in process.output, process.output
+    with running_node(bench, weights, "scale.source:=reference_depth", "scale.max_step:=0.1") as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -117,18 +105,25 @@ def test_a_frozen_scale_stays_and_is_saved(node, bench, depths, units, weights):
 
 def change(bench, *transitions):
     for name in transitions:
-        request = ChangeState.Request(transition=Transition(id=getattr(Transition, f"TRANSITION_{name}")))
-        assert bench.call("/depth_node/change_state", ChangeState, request, timeout=60).success
+        assert bench.change_state(name)
+
+
+def measure_by(bench, topic, message, **parameters):
+    """Configure the node anew with these parameters; returns a publisher of what it then listens to."""
+    change(bench, "DEACTIVATE", "CLEANUP")
+    assert ask(bench, "reset_scale") == (False, "the node is not configured, so there is no scale yet")
+    changes = [Parameter(f"scale.{name}", value=value).to_parameter_msg() for name, value in parameters.items()]
+    request = SetParameters.Request(parameters=changes)
+    assert all(result.successful for result in bench.call("/depth_node/set_parameters", SetParameters, request).results)
+    change(bench, "CONFIGURE", "ACTIVATE")
+    bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
+    publisher = bench.node.create_publisher(message, topic, BEST_EFFORT)
+    bench.wait_for(publisher.get_subscription_count, what=f"a subscription to {topic}")
+    return publisher
 
 
 def test_odometry_is_found_by_its_stamp(node, bench, depths, units):
-    change(bench, "DEACTIVATE", "CLEANUP")
-    assert ask(bench, "reset_scale") == (False, "the node is not configured, so there is no scale yet")
-    request = SetParameters.Request(parameters=[Parameter("scale.source", value="odometry").to_parameter_msg()])
-    assert bench.call("/depth_node/set_parameters", SetParameters, request).results[0].successful
-    change(bench, "CONFIGURE", "ACTIVATE")
-    publisher = bench.node.create_publisher(Odometry, "odom", BEST_EFFORT)
-    bench.wait_for(publisher.get_subscription_count, what="a subscription to odom")
+    publisher = measure_by(bench, "odom", Odometry, source="odometry")
     still = Odometry()
     still.pose.pose.orientation.w = 1.0
     for _ in range(3):
@@ -148,3 +143,54 @@ def test_with_a_fixed_scale_there_is_nothing_to_freeze(node, bench):
     success, message = ask(bench, "freeze_scale", SetBool, data=True)
     assert not success and message.startswith("scale.source is fixed")
     assert bench.diagnostics()["scale"][1] == "metric, 3 metres per unit"
+
+
+def test_depth_as_png_is_reference_depth_too(node, bench, depths, units):
+    kind = {"source": "reference_depth", "reference": "compressed"}
+    publisher = measure_by(bench, "reference_depth/compressed", CompressedImage, **kind)
+    png = cv2.imencode(".png", np.rint(3500 * units).astype(np.uint16))[1]
+    for _ in range(10):
+        message = CompressedImage(format="16UC1; png")
+        fill(message.data, png)
+        metres = send(bench, depths, message, publisher)
+    np.testing.assert_allclose(metres, 3.5 * units, rtol=0.01)
+    assert bench.diagnostics()["scale"][2]["topic"] == "/reference_depth/compressed"
+
+
+def cloud(depth):
+    """A PointCloud2 of the bench's camera, in its own frame."""
+    v, u = np.mgrid[: CAMERA.height, : CAMERA.width]
+    points = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(CAMERA.K).T * depth[..., None]
+    fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")]
+    size = {"height": 1, "width": depth.size, "point_step": 12, "row_step": 12 * depth.size}
+    message = PointCloud2(fields=fields, **size)
+    fill(message.data, points.astype(np.float32))
+    return message
+
+
+def test_points_are_reference_depth_too_where_their_frame_is_known(node, bench, depths, units):
+    publisher = measure_by(bench, "reference_points", PointCloud2, reference="points")
+    points = cloud(2.5 * units)
+    for _ in range(12):
+        metres = send(bench, depths, points, publisher)
+    np.testing.assert_allclose(metres, 2.5 * units, rtol=0.01)
+    assert bench.diagnostics()["scale"][2]["topic"] == "/reference_points"
+    for _ in range(2):
+        msg = bench.picture()
+        points.header.stamp, points.header.frame_id = msg.header.stamp, "roof_lidar"
+        publisher.publish(points)
+        bench.answer(depths, bench.send(msg, bench.info()))
+    bench.wait_for(lambda: "no transform names the frame" in node.output, what="a sentence about the frame")
+
+
+def test_transforms_need_their_message_package(node, bench):
+    from scdepth_ros.transform_listener import has_transforms
+
+    if has_transforms():
+        pytest.skip("tf2_msgs is installed")
+    change(bench, "DEACTIVATE", "CLEANUP")
+    changes = {"scale.source": "odometry", "scale.fixed_frame": "odom"}
+    request = SetParameters.Request(parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in changes.items()])
+    assert all(result.successful for result in bench.call("/depth_node/set_parameters", SetParameters, request).results)
+    assert not bench.change_state("CONFIGURE")
+    bench.wait_for(lambda: "cannot configure: scale.fixed_frame needs TF, and its message package" in node.output)

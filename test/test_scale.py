@@ -201,6 +201,23 @@ def test_the_filter_starts_with_the_first_measurements_that_suffice():
     assert filter.value == pytest.approx(2) and filter.is_measured and filter.sigma < 0.01
 
 
+def test_the_filter_waits_while_the_first_measurements_contradict_each_other():
+    """It could only creep away from a wrong start; measurements that never agree are taken in the end."""
+    rng = np.random.default_rng(0)
+    filter = ScaleFilter()
+    for wrong in (0.9, -0.7, 0.0, 1.4, 0.5):
+        filter.update(math.log(2) + wrong, 0.02)
+    assert filter.value is None and not filter.is_measured and filter.count == 5
+    for _ in range(15):
+        filter.update(math.log(2) + 0.03 * rng.standard_normal(), 0.02)
+    assert filter.is_measured and filter.value == pytest.approx(2, rel=0.05)
+    filter = ScaleFilter()
+    for k in range(50):
+        assert filter.value is None
+        filter.update(1.9 * k % 3, 0.02)
+    assert filter.is_measured
+
+
 def test_the_filter_never_jumps():
     filter = ScaleFilter(initial=1.0, max_step=0.01)
     before = filter.value

@@ -35,7 +35,6 @@ class ImageGeometry:
             camera = camera.of_rectified_image()
         self._rectifier = Rectifier(camera)
         self._size = size
-        self._turn = camera.R
         aspect = size[0] / size[1] if fit == "crop" else camera.width / camera.height
         self.window = _largest_window(self._rectifier.valid, aspect)
         self.camera = self._rectifier.camera.cropped(*self.window).resized(*size)
@@ -61,9 +60,7 @@ class ImageGeometry:
 
     def pose(self, pose: np.ndarray) -> np.ndarray:
         """Pose (4, 4) of the data set's camera in the world, of that of the camera before rectification."""
-        turned = pose.copy()
-        turned[:3, :3] = pose[:3, :3] @ self._turn.T
-        return turned
+        return rectified_pose(pose, self._rectifier)
 
     def _cut(self, image: np.ndarray) -> np.ndarray:
         left, top, width, height = self.window
@@ -86,6 +83,13 @@ def registered_depth(depth: np.ndarray, rectifier: Rectifier) -> np.ndarray:
     if (height, width) != (camera.height, camera.width):
         depth = cv2.resize(depth, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST_EXACT)
     return rectifier.rectify_depth(depth)
+
+
+def rectified_pose(pose: np.ndarray, rectifier: Rectifier) -> np.ndarray:
+    """Pose (4, 4) of the rectified camera, of that of its optical frame."""
+    turned = pose.copy()
+    turned[:3, :3] = pose[:3, :3] @ rectifier.rotation.T
+    return turned
 
 
 def _largest_window(valid: np.ndarray, aspect: float) -> tuple[int, int, int, int]:

@@ -20,6 +20,7 @@ class Rectifier:
     Attributes:
         camera: the camera of the rectified image: same size, K = P[:, :3] where the calibration has P, no
             distortion, R = identity.
+        rotation: (3, 3), takes points of the camera's optical frame to the rectified one; identity but for stereo.
         is_identity: True when images already obey `camera` and pass through untouched.
         valid: (H, W) bool, True where the rectified pixel was seen by the camera. Places beyond the image are
             not, nor are those where the distortion polynomial folds back and would show the image again.
@@ -32,6 +33,7 @@ class Rectifier:
         K = camera.K if camera.P is None or not camera.P.any() else camera.P[:, :3]
         size = camera.width, camera.height
         self.camera = Camera(*size, K=K)
+        self.rotation = camera.R
         self.is_identity = not camera.is_distorted and np.allclose(K, camera.K, atol=1e-9)
         if self.is_identity:
             self.valid = np.ones(size[::-1], bool)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from scdepth_core.arguments import image_size
-from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.checkpoint import load_motion, load_weights, save_weights
 from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import ConfigError
 
@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=image_size, metavar="WxH", help="network input, for a .pth.tar, which does not say it (832x256)"
     )
     parser.add_argument("--data", type=Path, help="the data set it was trained on: its fingerprint is written in")
+    parser.add_argument(
+        "--with-motion",
+        action="store_true",
+        help="take PoseNet along (and V2's RectifyNet), for temporal_tolerance of depth_node and for scdepth odometry",
+    )
     parser.add_argument("--half", action="store_true", help="float16: half the size")
     parser.add_argument("--json", action="store_true", help="print what the file says of itself as JSON on stdout")
 
@@ -35,11 +40,15 @@ def run(args: argparse.Namespace) -> int:
     if args.metres_per_unit is not None and not 0 < args.metres_per_unit < float("inf"):
         raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a number above 0")
     state, metadata = load_weights(args.weights)
+    motion = None
+    if args.with_motion:
+        pose, rectify, _ = load_motion(args.weights)
+        motion = {"PoseNet": pose} if rectify is None else {"PoseNet": pose, "RectifyNet": rectify}
     fingerprint = None if args.data is None else SceneFolder(args.data).fingerprint
     given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset, "fingerprint": fingerprint}
     given |= {} if args.size is None else dict(zip(("width", "height"), args.size))
     metadata = dataclasses.replace(metadata, **{name: value for name, value in given.items() if value is not None})
-    save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32)
+    save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32, motion)
     if args.json:
         written = {"out": str(args.out), "bytes": args.out.stat().st_size, **dataclasses.asdict(metadata)}
         print(json.dumps(written))

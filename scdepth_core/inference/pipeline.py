@@ -16,6 +16,7 @@ from scdepth_core.errors import CameraError, ConfigError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.point_cloud import RayTable, point_cloud
 from scdepth_core.geometry.rectification import Rectifier
+from scdepth_core.inference.temporal import TemporalConsistency
 from scdepth_core.visualization import colorize_depth
 
 _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -76,7 +77,7 @@ class FrameResult:
         metres_per_unit: scale that `depth` was multiplied by; None when it is in network units.
         cloud: (h, w, 8) float32 in the layout of `point_cloud`, or None when not wanted or without a camera.
         color: (H, W, 3) uint8 RGB picture of the depth, or None when not wanted.
-        timings: milliseconds by stage: rectify, network, mask, cloud, color; only those that ran.
+        timings: milliseconds by stage: rectify, network, temporal, mask, cloud, color; only those that ran.
     """
 
     depth: np.ndarray
@@ -109,6 +110,8 @@ class FramePipeline:
 
     Args:
         estimator: a DepthEstimator, or anything with its `predict` and `metadata`.
+        temporal: a TemporalConsistency, which makes depth invalid that the frame before contradicts; None keeps all,
+            at no cost.
         settings: fields of PipelineSettings, by name.
 
     Attributes:
@@ -117,8 +120,8 @@ class FramePipeline:
             precedence; assign it from any thread.
     """
 
-    def __init__(self, estimator, **settings):
-        self.estimator = estimator
+    def __init__(self, estimator, temporal: TemporalConsistency | None = None, **settings):
+        self.estimator, self.temporal = estimator, temporal
         self.settings = PipelineSettings(**settings)
         self.measured_scale: float | None = None
         self._tables: CameraTables | None = None
@@ -151,6 +154,7 @@ class FramePipeline:
         want_cloud: bool = True,
         want_color: bool = False,
         cloud_out: np.ndarray | None = None,
+        stamp_ns: int | None = None,
     ) -> FrameResult:
         """Depth, and what follows from it, for one picture.
 
@@ -159,6 +163,7 @@ class FramePipeline:
             camera: of that picture; None when unknown: no rectification, no cloud. Pass the same object for as long
                 as the calibration stays the same; maps and rays are kept for it.
             cloud_out: (h, w, 8) float32 buffer for the cloud, see `point_cloud`; ignored when of another shape.
+            stamp_ns: when the picture was taken; tells `temporal` of pauses and of clocks that jump.
 
         Raises:
             SizeMismatchError: when the camera is not of the picture's size.
@@ -171,6 +176,10 @@ class FramePipeline:
         with _timed(timings, "network"):
             depth = self.estimator.predict(rgb)
             flipped = self._mirrored(rgb) if settings.flip_tolerance else None
+        contradicted = None
+        if self.temporal is not None:
+            with _timed(timings, "temporal"):
+                contradicted = self.temporal.contradicted(rgb, depth, tables and tables.camera.K, stamp_ns)
         with _timed(timings, "mask"):
             factor = np.float32(scale or 1.0)  # cv2.multiply computes in doubles, four times slower
             depth = depth * factor
@@ -178,6 +187,8 @@ class FramePipeline:
             valid = (depth >= np.float32(low)) & (depth <= np.float32(high))
             if flipped is not None:
                 valid &= agreement(depth, flipped * factor, settings.flip_tolerance)
+            if contradicted is not None:
+                valid &= ~contradicted
             if settings.edge_slope and tables is not None:
                 valid &= ~steep(depth, tables.camera, settings.edge_slope)
             if tables is not None and tables.invalid is not None:

@@ -26,7 +26,8 @@ class CameraHeight:
     """ln s = ln(height in metres) - ln(height in network units).
 
     Args:
-        height: of the optical centre over the ground, metres.
+        height: of the optical centre over the ground, metres; None takes it, and which way is down, from each view's
+            `ground_pose`.
         pitch: degrees that the camera looks down; the ground's normal may differ from it by 25 degrees.
 
     Raises:
@@ -35,50 +36,58 @@ class CameraHeight:
 
     name = "camera_height"
 
-    def __init__(self, height: float, pitch: float = 0.0):
-        if not 0 < height < np.inf:
+    def __init__(self, height: float | None, pitch: float = 0.0):
+        if height is not None and not 0 < height < np.inf:
             raise ConfigError(f"camera height is {height}, expected metres above 0")
         if not -90 <= pitch <= 90:
             raise ConfigError(f"camera pitch is {pitch}, expected degrees from -90 to 90")
-        self._log_height = float(np.log(height))
+        self._height = height
         tilt = np.deg2rad(pitch)
         self._down = np.array([0.0, np.cos(tilt), np.sin(tilt)])
 
     def measure(self, view: View) -> Measurement:
         """The scale of one view that shows the ground in its lower half."""
+        height, down = self._height, self._down
+        if height is None:
+            if view.ground_pose is None:
+                return Measurement.none("no transform to the ground at the image's stamp")
+            height, down = float(view.ground_pose[2, 3]), -view.ground_pose[2, :3]
+            if not height > 0:
+                return Measurement.none("the camera is not above the ground frame")
         rays, depth = _lower_half(view)
         if len(depth) < 100:
             return Measurement.none("too few pixels with depth in the lower image")
-        plane = self._find_plane(rays, depth)
+        plane = _find_plane(rays, depth, down)
         if plane is None:
             return Measurement.none("no ground plane in the lower image")
-        normal, height, scatter = plane
-        if normal @ self._down < np.cos(np.deg2rad(_TILT)):
+        normal, units, scatter = plane
+        if normal @ down < np.cos(np.deg2rad(_TILT)):
             return Measurement.none("the plane in the lower image is not level")
-        return Measurement(self._log_height - float(np.log(height)), scatter / np.sqrt(_INDEPENDENT))
+        return Measurement(float(np.log(height / units)), scatter / np.sqrt(_INDEPENDENT))
 
     def restart(self) -> None:
         """Nothing is remembered between frames."""
 
-    def _find_plane(self, rays: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, float, float] | None:
-        """Normal, height and relative scatter of the most supported level plane; None where none has enough support.
 
-        Args:
-            rays: (N, 3) with z = 1; depth: (N,).
-        """
-        rng = np.random.default_rng(0)
-        picks = rng.integers(len(depth), size=(_HYPOTHESES, 3))
-        triples = rays[picks]
-        solvable = np.abs(np.linalg.det(triples)) > 1e-6
-        a = np.linalg.solve(triples[solvable], (1 / depth[picks[solvable]])[..., None])[..., 0]  # (M, 3)
-        length = np.linalg.norm(a, axis=1)
-        a = a[a @ self._down > np.cos(np.deg2rad(_TILT)) * length]
-        if not len(a):
-            return None
-        support = (np.abs((a @ rays.T) * depth - 1) < _TOLERANCE).sum(axis=1)
-        if support.max() < _SMALLEST_SHARE * len(depth):
-            return None
-        return _refined(a[support.argmax()], rays, depth)
+def _find_plane(rays: np.ndarray, depth: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, float, float] | None:
+    """Normal, height and relative scatter of the most supported level plane; None where none has enough support.
+
+    Args:
+        rays: (N, 3) with z = 1; depth: (N,); down: (3,) unit vector.
+    """
+    rng = np.random.default_rng(0)
+    picks = rng.integers(len(depth), size=(_HYPOTHESES, 3))
+    triples = rays[picks]
+    solvable = np.abs(np.linalg.det(triples)) > 1e-6
+    a = np.linalg.solve(triples[solvable], (1 / depth[picks[solvable]])[..., None])[..., 0]  # (M, 3)
+    length = np.linalg.norm(a, axis=1)
+    a = a[a @ down > np.cos(np.deg2rad(_TILT)) * length]
+    if not len(a):
+        return None
+    support = (np.abs((a @ rays.T) * depth - 1) < _TOLERANCE).sum(axis=1)
+    if support.max() < _SMALLEST_SHARE * len(depth):
+        return None
+    return _refined(a[support.argmax()], rays, depth)
 
 
 def _lower_half(view: View) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,8 @@ from scdepth_core.errors import ConfigError
 from scdepth_core.scale.robust import robust_mean
 
 _LARGEST_SIGMA = 0.5  # a single measurement less certain than this is not taken
+_SURE_ENOUGH = 0.03  # standard deviation with which a value may start; it cannot make up for a wrong one quickly
+_PATIENCE = 10  # times `minimum` measurements, after which it starts all the same
 
 
 class ScaleFilter:
@@ -24,7 +26,8 @@ class ScaleFilter:
         initial: scale to start from, such as the one in the weights; None to start from the first measurements.
         max_step: largest relative change that one measurement makes, 0.005 for 0.5 %.
         memory: measurements that are averaged.
-        minimum: measurements needed before they count for anything.
+        minimum: measurements needed before they count for anything; without `initial`, more of them while they
+            contradict each other.
 
     Attributes:
         frozen: True while measurements are not taken.
@@ -54,7 +57,7 @@ class ScaleFilter:
     @property
     def is_measured(self) -> bool:
         """True when `value` comes from measurements, and not from `initial` alone."""
-        return self.count >= self._minimum
+        return self._log is not None and self.count >= self._minimum
 
     def update(self, log_scale: float, sigma: float) -> bool:
         """Take a measurement in.
@@ -70,7 +73,7 @@ class ScaleFilter:
             return False
         self._measured.append((log_scale, sigma))
         self.count += 1
-        if self.is_measured:
+        if self.count >= self._minimum:
             values, sigmas = np.array(self._measured).T
             self._approach(*robust_mean(values, sigmas))
         return True
@@ -88,6 +91,8 @@ class ScaleFilter:
 
     def _approach(self, target: float, sigma: float) -> None:
         if self._log is None:
+            if sigma > _SURE_ENOUGH and self.count < _PATIENCE * self._minimum:
+                return
             self._log = target
         self._log += float(np.clip(target - self._log, -self._step, self._step))
         self.sigma = math.hypot(sigma, target - self._log)

@@ -21,6 +21,8 @@ from scdepth_core.scale.view import Measurement, View
 _FLOW_WIDTH = 320  # pixels: wider pictures are reduced, tracking needs no more
 _SMALLEST_PARALLAX = 1.0  # pixels
 _LARGEST_TURN = np.deg2rad(30)  # since the key frame
+_AROUND = 2  # pixels to each side of a corner whose depth is looked at
+_JUMP = 0.12  # of log depth between the quartiles of these pixels: two surfaces
 _ODOMETRY_SHARE = 0.02  # standard deviation of measured travel, relative
 _LEVER_ARM = 0.2  # metres that the odometry's frame may be away from the camera: a turn moves one and not the other
 
@@ -106,12 +108,27 @@ def _reduced(view: View) -> View:
 def _key_frame(view: View) -> _KeyFrame:
     """Corners of a view, those that have a predicted depth, and their points in network units."""
     corners = find_corners(view.grey)
-    column, row = np.rint(corners).astype(int).T
-    depth = view.depth[row, column].astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(depth) & (depth > 0)
+    depth = _depth_around(corners, view.depth)
+    known = np.isfinite(depth)
     rays = np.c_[corners[known], np.ones(known.sum())] @ np.linalg.inv(view.K).T
     return _KeyFrame(view.grey.copy(), corners[known], rays * depth[known, None], view.pose)
+
+
+def _depth_around(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Median depth (N,) of the pixels around each corner; NaN at the image's border, and where depth jumps.
+
+    The corner of an object moves with it, while its pixel may well show the wall behind: with the depth of the wall,
+    the way would come out too long.
+    """
+    height, width = depth.shape
+    column, row = np.rint(corners).astype(int).reshape(-1, 2).T
+    v, u = np.mgrid[-_AROUND : _AROUND + 1, -_AROUND : _AROUND + 1].reshape(2, -1)
+    rows, columns = row[:, None] + v, column[:, None] + u
+    inside = ((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)).all(axis=1)
+    around = depth[rows.clip(0, height - 1), columns.clip(0, width - 1)].astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low, middle, high = np.percentile(np.log(around), (25, 50, 75), axis=1) if len(corners) else np.empty((3, 0))
+        return np.where(inside & (high - low < _JUMP), np.exp(middle), np.nan)
 
 
 def _tracks(key: _KeyFrame, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

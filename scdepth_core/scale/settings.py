@@ -11,6 +11,7 @@ from scdepth_core.scale.odometry import OdometryTravel
 from scdepth_core.scale.reference_depth import ReferenceDepth
 from scdepth_core.scale.tracker import ScaleTracker
 
+REFERENCES = ("raw", "compressed", "compressedDepth", "points")
 SOURCES = ("odometry", "camera_height", "reference_depth")
 
 
@@ -22,6 +23,9 @@ class ScaleSettings:
         source: one of SOURCES.
         camera_height: of the optical centre over the ground, metres; camera_pitch: degrees that it looks down.
         min_travel, max_rotation_share, lever_arm: see OdometryTravel.
+        fixed_frame: where transforms tell the camera's own travel, so that there is no lever; "" for odometry.
+        ground_frame: where transforms tell the height of the camera; "" for camera_height and camera_pitch.
+        reference: what reference depth comes as: an image of one of three transports, or points.
         max_step: largest relative change by one measurement, see ScaleFilter.
 
     Raises:
@@ -34,17 +38,23 @@ class ScaleSettings:
     min_travel: float = 0.1
     max_rotation_share: float = 0.8
     lever_arm: float = 0.2
+    fixed_frame: str = ""
+    ground_frame: str = ""
+    reference: str = "raw"
     max_step: float = 0.005
 
     def __post_init__(self):
         if self.source not in SOURCES:
             raise ConfigError(f"scale source is '{self.source}', expected one of {', '.join(SOURCES)}")
+        if self.reference not in REFERENCES:
+            raise ConfigError(f"scale reference is '{self.reference}', expected one of {', '.join(REFERENCES)}")
 
     def make_source(self) -> OdometryTravel | CameraHeight | ReferenceDepth:
         if self.source == "odometry":
-            return OdometryTravel(self.min_travel, self.max_rotation_share, self.lever_arm)
+            lever_arm = 0.0 if self.fixed_frame else self.lever_arm
+            return OdometryTravel(self.min_travel, self.max_rotation_share, lever_arm)
         if self.source == "camera_height":
-            return CameraHeight(self.camera_height, self.camera_pitch)
+            return CameraHeight(None if self.ground_frame else self.camera_height, self.camera_pitch)
         return ReferenceDepth()
 
     def tracker(self, initial: float | None = None) -> ScaleTracker:

@@ -18,6 +18,8 @@ class View:
         reference: (H, W) float32 measured depth in metres, NaN where there is none (nearly everywhere, if it comes
             from projected lidar points); None when there is none at all.
         pose: (4, 4) measured pose of the optical frame in a fixed one, metres; None when unknown.
+        ground_pose: (4, 4) pose of the rectified camera in a frame whose z = 0 plane is the ground, z up, metres; None
+            when unknown.
     """
 
     depth: np.ndarray
@@ -25,6 +27,7 @@ class View:
     grey: np.ndarray | None = None
     reference: np.ndarray | None = None
     pose: np.ndarray | None = None
+    ground_pose: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ import numpy as np
 from scdepth_core.errors import BagError, CameraError, ImageError
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros.bag import BagReader
+from scdepth_ros.camera_transforms import TF_STATIC, CameraPlace, CameraTransforms
 from scdepth_ros.extraction.association import Associator, Waiting
 from scdepth_ros.extraction.calibration import read_calibration
 from scdepth_ros.extraction.odometry import PoseTrack, odometry_axes
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import base_topic, find_topics
-from scdepth_ros.messages import decode_camera_info
+from scdepth_ros.messages import decode_camera_info, is_points
 
 _TRIES = 20  # messages looked at for the first that can be decoded
 
@@ -31,7 +33,8 @@ class Frame:
         image, depth: messages; depth is None where there is none near enough.
         depth_error_ns: how far the depth image is away in time.
         camera: the calibration that holds at this time.
-        pose: (4, 4) of the camera's optical frame in the world of the odometry, or None.
+        pose: (4, 4) of the camera's optical frame in the world of the odometry or in the fixed frame, or None.
+        place: what TF says about the camera.
     """
 
     stamp_ns: int
@@ -40,6 +43,7 @@ class Frame:
     depth_error_ns: int
     camera: Camera
     pose: np.ndarray | None
+    place: CameraPlace = CameraPlace()
 
 
 class FrameStream:
@@ -50,6 +54,7 @@ class FrameStream:
         camera: the first calibration of the image topic.
         images: image messages read so far.
         dropped, depth_dropped: what could not be used, by reason.
+        transform_troubles: frames about which TF could not say something, by reason.
         notes: what a person should know.
 
     Raises:
@@ -61,12 +66,14 @@ class FrameStream:
         self.bag, self.settings = bag, settings
         self.topics = find_topics(bag, settings)
         self.images = 0
-        self.dropped, self.depth_dropped = Counter(), Counter()
+        self.dropped, self.depth_dropped, self.transform_troubles = Counter(), Counter(), Counter()
         self.notes: list[str] = []
         if settings.calibration:
             self.camera = read_calibration(settings.calibration)
         else:
             self.camera = self.first(self.topics.camera_info, decode_camera_info)
+        self._kinds = {self.topics.image: "image", self.topics.depth: "depth", self.topics.odometry: "odometry"}
+        self._kinds |= dict.fromkeys(self.topics.transforms, "transform")
         self.headerless = False
         self._axes = self._odometry_axes() if self.topics.odometry else "optical"
 
@@ -83,12 +90,13 @@ class FrameStream:
 
     def frames(self, progress: Callable[[], None] = lambda: None, start_ns: int | None = None) -> Iterator[Frame]:
         """All frames recorded from `start_ns` on, in order, calling `progress` after every message."""
-        self._poses = PoseTrack(
-            self._axes,
-            gap_ns=int(self.settings.odometry_gap * 1e9),
-            tolerance_ns=int(self.settings.depth_tolerance * 1e9),
-            memory_ns=int(4 * self.settings.window * 1e9),
-        )
+        times = {
+            "gap_ns": int(self.settings.odometry_gap * 1e9),
+            "tolerance_ns": int(self.settings.depth_tolerance * 1e9),
+            "memory_ns": int(4 * self.settings.window * 1e9),
+        }
+        self._poses = PoseTrack(self._axes, **times)
+        self._transforms, self._camera_frame = self._fixed_transforms(times), ""
         self._associator = Associator(
             self._streams_to_wait_for(),
             tolerance_ns=int(self.settings.depth_tolerance * 1e9),
@@ -97,6 +105,7 @@ class FrameStream:
         self._cameras: list[tuple[int, Camera]] = [(0, self.camera)]
         for message in self.bag.messages(self.topics.names, start_ns):
             self._take(message)
+            self._associator.reached("transforms", self._transforms.known_until(self._camera_frame))
             for waiting in self._associator.ready(message.stamp_ns):
                 yield self._frame(waiting)
             progress()
@@ -120,14 +129,16 @@ class FrameStream:
 
     def _take(self, message) -> None:
         """Hand a message to the stream that it belongs to; count one that is broken."""
-        kind = {self.topics.image: "image", self.topics.depth: "depth", self.topics.odometry: "odometry"}.get(
-            message.topic, "camera_info"
-        )
+        kind = self._kinds.get(message.topic, "camera_info")
         try:
             content = message.decode()
+            if kind == "transform":
+                self._transforms.add(content, fixed=message.topic == TF_STATIC)
+                return
             stamp = self._stamp(content, message.stamp_ns)
             if kind == "image":
                 self.images += 1
+                self._camera_frame = content.header.frame_id
                 self._associator.add_image(stamp, message.stamp_ns, content)
             elif kind == "depth":
                 self._associator.add_depth(stamp, content)
@@ -151,8 +162,28 @@ class FrameStream:
     def _frame(self, waiting: Waiting) -> Frame:
         while len(self._cameras) > 1 and self._cameras[1][0] <= waiting.stamp_ns:
             self._cameras.pop(0)
-        pose = self._poses.at(waiting.stamp_ns) if self.topics.odometry else None
-        return Frame(waiting.stamp_ns, waiting.image, waiting.depth, waiting.depth_error_ns, self._cameras[0][1], pose)
+        place = self._place(waiting)
+        pose = self._poses.at(waiting.stamp_ns) if self.topics.odometry else place.pose
+        camera = self._cameras[0][1]
+        return Frame(waiting.stamp_ns, waiting.image, waiting.depth, waiting.depth_error_ns, camera, pose, place)
+
+    def _place(self, waiting: Waiting) -> CameraPlace:
+        """What TF says about the camera; without TF, points in the camera's own frame are where they are."""
+        sensor = waiting.depth.header.frame_id if waiting.depth is not None and is_points(waiting.depth) else None
+        return self._transforms.place(waiting.image.header.frame_id, waiting.stamp_ns, sensor)
+
+    def _fixed_transforms(self, times: dict[str, int]) -> CameraTransforms:
+        """Transforms that hold at all times, recorded before `start_ns` or late as they may be; others come later."""
+        frames = (self.settings.fixed_frame or "", self.settings.ground_frame or "")
+        transforms = CameraTransforms(*frames, self._count_trouble, **times)
+        if TF_STATIC in self.topics.transforms:
+            for message in self.bag.messages([TF_STATIC]):
+                with contextlib.suppress(BagError):  # the stream comes to it as well, and counts it
+                    transforms.add(message.decode(), fixed=True)
+        return transforms
+
+    def _count_trouble(self, sentence: str) -> None:
+        self.transform_troubles[sentence] += 1
 
     def _stamp(self, content, recorded_ns: int) -> int:
         """Time of exposure; time of recording where the driver left the header empty."""
@@ -165,7 +196,9 @@ class FrameStream:
         """Streams whose messages come along with the images; one that comes rarely is not waited for."""
         images = self.bag.counts[self.topics.image]
         streams = {"depth": self.topics.depth, "odometry": self.topics.odometry, "camera_info": self.topics.camera_info}
-        return {name for name, topic in streams.items() if topic and 4 * self.bag.counts[topic] >= images}
+        wanted = {name for name, topic in streams.items() if topic and 4 * self.bag.counts[topic] >= images}
+        asks_for_poses = self.settings.fixed_frame or self.settings.ground_frame
+        return wanted | {"transforms"} if asks_for_poses else wanted
 
     def _odometry_axes(self) -> str:
         axes = self.settings.odometry_frame

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.image_geometry import registered_depth
-
-__all__ = ["default_size", "registered_depth"]
 
 _ROWS, _MULTIPLE = 256, 32  # the network halves its input five times
 

@@ -38,7 +38,7 @@ class Recording:
         self.topics, self.camera, self.rectified = stream.topics, stream.camera, stream.rectified
         self.report = BagReport(
             path=str(bag.path),
-            topics=vars(self.topics),
+            topics=stream.topics.as_dict(),
             camera={"summary": self._camera_summary()},
             notes=stream.notes,
             dropped=stream.dropped,
@@ -123,6 +123,7 @@ class Recording:
         report.period_s = self._stretches.period_s
         if self._stream.headerless:
             report.notes.append("headers without a stamp: the time of recording was taken")
+        report.notes += [f"{count} times {sentence}" for sentence, count in self._stream.transform_troubles.items()]
         if self.topics.depth:
             report.notes.append(
                 f"depth of {self.topics.depth} within {self.settings.depth_tolerance * 1e3:g} ms of its image, "

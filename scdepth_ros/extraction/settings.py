@@ -18,6 +18,9 @@ class ExtractionSettings:
     Attributes:
         image_topic, camera_info_topic, depth_topic, odom_topic: names; None to find them.
         calibration: file of camera_calibration to take instead of camera_info.
+        points_topic: PointCloud2 to take as depth, in place of a depth image.
+        fixed_frame: frame in which TF tells the camera's poses, in place of odometry; None for odometry.
+        ground_frame: frame of TF whose z = 0 plane is the ground; None when nobody asks for the camera's height.
         use_depth, use_odometry: False leaves depth or poses out.
         rectified: whether images are free of distortion already; None: by "rect" in the topic's name.
         odometry_frame: axes of the moving frame of the odometry: "optical" (z forward), "body" (x forward, REP
@@ -42,6 +45,9 @@ class ExtractionSettings:
     calibration: str | None = None
     depth_topic: str | None = None
     odom_topic: str | None = None
+    points_topic: str | None = None
+    fixed_frame: str | None = None
+    ground_frame: str | None = None
     use_depth: bool = True
     use_odometry: bool = True
     rectified: bool | None = None

@@ -7,10 +7,12 @@ from itertools import islice
 
 from scdepth_core.errors import BagError, ImageError
 from scdepth_ros.bag import BagReader
+from scdepth_ros.camera_transforms import TF, TF_STATIC, TF_TYPE
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_image
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+POINTS_TYPE = "sensor_msgs/msg/PointCloud2"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 POSE_TYPES = (
@@ -26,16 +28,27 @@ _TRIES = 5  # messages looked at before an image topic counts as unreadable
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics to extract; depth and odometry may be None, and so may camera_info with a calibration file."""
+    """The topics to extract; depth and odometry may be None, and so may camera_info with a calibration file.
+
+    Attributes:
+        transforms: of TF, those that there are; empty when nobody asks for transforms.
+    """
 
     image: str
     camera_info: str | None
     depth: str | None
     odometry: str | None
+    transforms: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        return [name for name in (self.image, self.camera_info, self.depth, self.odometry) if name]
+        return [name for name in (self.image, self.camera_info, self.depth, self.odometry, *self.transforms) if name]
+
+    def as_dict(self) -> dict:
+        """For a report; TF only where it is asked."""
+        found = dict(vars(self))
+        transforms = found.pop("transforms")
+        return {**found, "transforms": ", ".join(transforms)} if transforms else found
 
 
 def find_topics(bag: BagReader, settings: ExtractionSettings) -> Topics:
@@ -46,11 +59,13 @@ def find_topics(bag: BagReader, settings: ExtractionSettings) -> Topics:
     """
     kinds = _image_kinds(bag)
     image = _find_image(bag, kinds, settings.image_topic)
+    needs_odometry = settings.use_odometry and not settings.fixed_frame
     return Topics(
         image=image,
         camera_info=None if settings.calibration else _find_camera_info(bag, kinds, image, settings.camera_info_topic),
-        depth=_find_depth(bag, kinds, settings.depth_topic) if settings.use_depth else None,
-        odometry=_find_odometry(bag, settings.odom_topic) if settings.use_odometry else None,
+        depth=_find_measured(bag, kinds, settings) if settings.use_depth else None,
+        odometry=_find_odometry(bag, settings.odom_topic) if needs_odometry else None,
+        transforms=_find_transforms(bag, settings),
     )
 
 
@@ -121,6 +136,13 @@ def _find_camera_info(bag: BagReader, kinds: dict[str, str], image: str, wanted:
     return _one(bag, free, f"camera_info topics for {image}", "--camera-info-topic")
 
 
+def _find_measured(bag: BagReader, kinds: dict[str, str], settings: ExtractionSettings) -> str | None:
+    """Points where they are named, since a robot's clouds are seldom all measured; else a depth image."""
+    if settings.points_topic:
+        return _checked(bag, settings.points_topic, (POINTS_TYPE,), "--points-topic")
+    return _find_depth(bag, kinds, settings.depth_topic)
+
+
 def _find_depth(bag: BagReader, kinds: dict[str, str], wanted: str | None) -> str | None:
     if wanted:
         return _checked(bag, wanted, IMAGE_TYPES, "--depth-topic")
@@ -135,6 +157,19 @@ def _find_odometry(bag: BagReader, wanted: str | None) -> str | None:
         return _checked(bag, wanted, POSE_TYPES, "--odom-topic")
     candidates = [t for t, name in bag.topics.items() if name == ODOMETRY_TYPE and bag.counts[t]]
     return _one(bag, candidates, "odometry topics", "--odom-topic, or --no-poses") if candidates else None
+
+
+def _find_transforms(bag: BagReader, settings: ExtractionSettings) -> tuple[str, ...]:
+    """The topics of TF that there are, when anything is asked of them."""
+    asked = {"--fixed-frame": settings.fixed_frame, "--ground-frame": settings.ground_frame}
+    options = [option for option, frame in asked.items() if frame]
+    found = tuple(t for t in (TF, TF_STATIC) if bag.topics.get(t) == TF_TYPE and bag.counts[t])
+    if options and not found:
+        raise BagError(
+            f"bag '{bag.path}' has no transforms on {TF} or {TF_STATIC}, and {' and '.join(options)} needs them; its "
+            f"topics are {_listing(bag)}"
+        )
+    return found if options or settings.points_topic else ()
 
 
 def _without_copies(topics: list[str]) -> list[str]:

@@ -2,14 +2,17 @@
 
 from scdepth_ros.messages.decode import decode_camera_info, decode_depth, decode_image
 from scdepth_ros.messages.encode import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
+from scdepth_ros.messages.points import decode_points, is_points
 
 __all__ = [
     "CloudBuffer",
     "decode_camera_info",
     "decode_depth",
     "decode_image",
+    "decode_points",
     "encode_camera_info",
     "encode_cloud",
     "encode_color",
     "encode_depth",
+    "is_points",
 ]
