@@ -41,17 +41,18 @@ def process(command: list[str]) -> Iterator[subprocess.Popen]:
 
 
 def end(child: subprocess.Popen, with_signal: int = signal.SIGINT, timeout: float = END_TIMEOUT) -> None:
-    """Ask a process to end; one that does not is killed, and the shared memory that only it held is freed."""
+    """Ask a process to end, and kill one that does not; shared memory that only it held, and left behind, is freed."""
+    segments = _shared_memory_of(child.pid) if child.poll() is None else set()
     if child.poll() is None:
         child.send_signal(with_signal)
     try:
         child.wait(timeout)
     except subprocess.TimeoutExpired:
-        segments = _shared_memory_of(child.pid)
+        segments |= _shared_memory_of(child.pid)
         child.kill()
         child.wait()
-        for segment in segments - held_by_the_living():
-            Path(segment).unlink(missing_ok=True)
+    for segment in {segment for segment in segments if Path(segment).exists()} - held_by_the_living():
+        Path(segment).unlink(missing_ok=True)
 
 
 def _shared_memory_of(pid: int | str) -> set[str]:

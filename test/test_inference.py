@@ -196,7 +196,7 @@ def test_pack_writes_scale_and_half_precision(untrained_weights, tmp_path, capsy
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["x.pt"], "ends in .safetensors"), (["x.safetensors", "--metres-per-unit", "-1"], "expected a positive number")],
+    [(["x.pt"], "ends in .safetensors"), (["x.safetensors", "--metres-per-unit", "-1"], "expected a number above 0")],
 )
 def test_pack_refuses(untrained_weights, tmp_path, capsys, arguments, sentence):
     assert cli.main(["pack", str(untrained_weights), str(tmp_path / arguments[0]), *arguments[1:]]) == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 import numpy as np
 import rclpy
@@ -29,6 +30,11 @@ class Relay:
             topic: self.node.create_publisher(kind, topic, qos.results())
             for topic, kind in ((DEPTH, Image), (CLOUD, PointCloud2))
         }
+
+    def listen(self) -> None:
+        """Subscribe once somebody listens for the answers: the camera begins when it sees the subscription."""
+        while not self._publishers[DEPTH].get_subscription_count():
+            time.sleep(0.02)
         self.node.create_subscription(Image, "image", self._answer, qos.newest_of_a_sensor())
 
     def _answer(self, msg: Image) -> None:
@@ -48,7 +54,9 @@ def main() -> int:
     args = parser.parse_args(ours)
     rclpy.init(args=of_ros)
     try:
-        rclpy.spin(Relay(args.cloud).node)
+        relay = Relay(args.cloud)
+        relay.listen()
+        rclpy.spin(relay.node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -40,11 +40,19 @@ class Spell:
     network_ms: list[float] = field(default_factory=list)
 
     def figures(self, arrivals: dict[str, list[tuple[int, int]]]) -> dict:
-        """The row of the report, with what the receiver got."""
+        """The row of the report, with what the receiver got.
+
+        Raises:
+            BackendError: that is nothing.
+        """
         stamps = set(self.measured)
         depth, clouds = ([pair for pair in arrivals[topic] if pair[0] in stamps] for topic in (DEPTH, CLOUD))
         if not depth or len(self.measured) < 2:
-            raise BackendError(f"no depth came of {self.sent} frames at {self.rate:g} Hz – is this machine too busy?")
+            known = "" if self.reached is None else f" ({self.reached} reached the node, {self.done} left it)"
+            raise BackendError(
+                f"no depth came of the last {len(self.measured)} of {self.sent} frames at {self.rate:g} Hz{known} – is "
+                "this machine too busy? Measure for longer with --seconds"
+            )
         seconds = 1e-9 * (self.measured[-1] - self.measured[0]) * len(stamps) / (len(stamps) - 1)
         p50, p95 = np.percentile([1e-6 * (received - stamp) for stamp, received in depth], (50, 95)).tolist()
         return {
