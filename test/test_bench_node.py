@@ -108,6 +108,8 @@ def programs(pid: int) -> set[str]:
 
 
 MEASURE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
 from scdepth_ros.benchmark.subject import Network, View
 from scdepth_ros.benchmark.transport import measure_transport
 measure_transport(Network(device="cpu", backend="torch"), View(96, 64), [10.0], 100.0, 1)
