@@ -15,3 +15,8 @@ def image_size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal()) or min(int(width), int(height)) < 8:
         raise argparse.ArgumentTypeError(f"size is '{text}', expected WIDTHxHEIGHT of at least 8x8, such as 320x256")
     return int(width), int(height)
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """--device, as resolve_device takes it."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")

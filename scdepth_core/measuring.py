@@ -55,6 +55,41 @@ def spread(values: np.ndarray) -> Spread:
     return Spread(*np.percentile(np.asarray(values, float), (10, 50, 90)).tolist())
 
 
+@dataclass(kw_only=True)
+class Timing:
+    """What a row of a benchmark says of its time; None before it is measured.
+
+    Attributes:
+        median_ms, low_ms, high_ms: of one turn; low and high are the 10th and 90th percentile.
+        ratio, ratio_low, ratio_high: times faster than the baseline in the same round, same percentiles.
+        cpu_ms: median CPU time of one turn, all threads.
+        memory_mb: peak of a process that runs this alone.
+    """
+
+    median_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    cpu_ms: float | None = None
+    memory_mb: float | None = None
+
+    def note(self, turns: Turns, baseline: Turns) -> None:
+        """Take in how long it took, and how long the baseline did in the same rounds."""
+        self.low_ms, self.median_ms, self.high_ms = spread(turns.wall_ms)
+        self.ratio_low, self.ratio, self.ratio_high = spread(baseline.wall_ms / turns.wall_ms)
+        self.cpu_ms = float(np.median(turns.cpu_ms))
+
+    def cells(self) -> tuple[str, str, str]:
+        """Milliseconds, ratio and memory for a table."""
+        return (
+            f"{self.median_ms:.1f} ({self.low_ms:.1f} – {self.high_ms:.1f})",
+            f"{self.ratio:.2f} ({self.ratio_low:.2f} – {self.ratio_high:.2f})",
+            "" if self.memory_mb is None else f"{self.memory_mb:.0f} MB",
+        )
+
+
 def in_own_process(function: Callable, *arguments):
     """What a function returns in a fresh process: the memory that it needs is then its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:

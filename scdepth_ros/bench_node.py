@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from scdepth_core.arguments import image_size
+from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.checkpoint import save_weights
 from scdepth_core.errors import BackendError, ConfigError
 from scdepth_core.inference.backends import PRECISIONS
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=image_size, metavar="WxH", help="network input (default: that of the weights)")
     parser.add_argument("--backend", default="auto", help="as the node's parameter (default: auto)")
     parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS), help="default: auto")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_device_argument(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network (default: as the node)")
     parser.add_argument("--image", type=image_size, metavar="WxH", default=(640, 480), help="default: 640x480")
     parser.add_argument("--distorted", action="store_true", help="a lens that distorts: every image is rectified")

@@ -9,6 +9,7 @@ import numpy as np
 
 from scdepth_core.errors import TransformError
 from scdepth_core.geometry.transform_tree import TransformTree
+from scdepth_ros.messages import stamp_ns
 
 TF, TF_STATIC, TF_TYPE = "/tf", "/tf_static", "tf2_msgs/msg/TFMessage"
 
@@ -53,12 +54,12 @@ class CameraTransforms:
     def add(self, message, fixed: bool) -> None:
         """Take in a tf2_msgs/TFMessage, of /tf_static when `fixed`; a transform that is none is complained of."""
         for entry in message.transforms:
-            t, q, stamp = entry.transform.translation, entry.transform.rotation, entry.header.stamp
+            t, q = entry.transform.translation, entry.transform.rotation
             try:
                 self._tree.add(
                     entry.header.frame_id,
                     entry.child_frame_id,
-                    stamp.sec * 10**9 + stamp.nanosec,
+                    stamp_ns(entry.header),
                     (t.x, t.y, t.z),
                     (q.x, q.y, q.z, q.w),
                     fixed,

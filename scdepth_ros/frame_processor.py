@@ -15,10 +15,10 @@ from scdepth_core.inference.pipeline import FramePipeline, PipelineSettings, che
 from scdepth_ros.frame_statistics import Statistics, Troubles
 from scdepth_ros.inputs import Calibration, CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
+from scdepth_ros.messages import stamp_ns
 from scdepth_ros.node_scale import NodeScale
 from scdepth_ros.outputs import RELAY, DepthOutputs
 from scdepth_ros.parameters import NodeSettings
-from scdepth_ros.scale_inputs import stamp_ns
 from scdepth_ros.topics import CLOUD, COLOR
 
 

@@ -13,8 +13,9 @@ from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference.pipeline import FramePipeline, FrameResult
 from scdepth_core.scale import ScaleSettings, View
 from scdepth_ros.frame_statistics import Troubles
+from scdepth_ros.messages import stamp_ns
 from scdepth_ros.reference_depth import reference_depth
-from scdepth_ros.scale_inputs import WINDOW_NS, Matched, ScaleInputs, check_transforms, stamp_ns
+from scdepth_ros.scale_inputs import WINDOW_NS, Matched, ScaleInputs, check_transforms
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scdepth_core.geometry.rectification import Rectifier
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream, is_rectified_by_name
 from scdepth_ros.extraction.settings import ExtractionSettings
-from scdepth_ros.messages import decode_depth, decode_image
+from scdepth_ros.messages import decode_depth, decode_image, stamp_ns
 from scdepth_ros.topics import DEPTH, INFO, RGB, RGB_INFO
 
 
@@ -116,8 +116,7 @@ def with_node_topics(bag: BagReader, settings: ExtractionSettings) -> Extraction
 def _depth_stamp(frame: Frame) -> int:
     if frame.depth is None:
         return frame.stamp_ns
-    stamp = frame.depth.header.stamp
-    return stamp.sec * 10**9 + stamp.nanosec or frame.stamp_ns
+    return stamp_ns(frame.depth.header) or frame.stamp_ns
 
 
 def _three_channels(image: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from scdepth_ros.camera_transforms import TF, CameraPlace, CameraTransforms
 from scdepth_ros.extraction.association import Associator, Waiting
 from scdepth_ros.extraction.odometry import PoseTrack
 from scdepth_ros.inputs import transported
-from scdepth_ros.messages import is_points
+from scdepth_ros.messages import is_points, stamp_ns
 from scdepth_ros.transform_listener import TransformListener, has_transforms, require_transforms
 
 WINDOW_NS = 500_000_000  # that a frame waits, and by which a clock may go back before it counts as a new one
@@ -175,11 +175,6 @@ def check_transforms(settings: ScaleSettings) -> None:
             "scale.fixed_frame" if travel else "scale.ground_frame",
             "leave it empty and publish `odom`" if travel else "leave it empty and set scale.camera_height",
         )
-
-
-def stamp_ns(header) -> int:
-    """Nanoseconds of a header's stamp; any that the fields can hold."""
-    return header.stamp.sec * 10**9 + header.stamp.nanosec
 
 
 def _reference(node, kind: str) -> tuple[str, type]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from scdepth_core.arguments import add_device_argument
 from scdepth_core.inference.backends import KINDS, PRECISIONS
 from scdepth_core.inference.estimator import DepthEstimator
-
-
-def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
 def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,14 +11,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from scdepth_core.arguments import image_size
+from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.errors import ConfigError
 from scdepth_core.machine import describe_machine, machine_sentence, peak_memory, resolve_device
-from scdepth_core.measuring import in_own_process, spread, take_turns
+from scdepth_core.measuring import Timing, in_own_process, spread, take_turns
 from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
 from scdepth_core.training.precision import MIXED
@@ -30,36 +29,24 @@ WARM_UP = 2  # steps; the second one has the optimiser's state
 
 
 @dataclass
-class Row:
-    """One way to run a step, in the table.
+class Row(Timing):
+    """One way to run a step, in the table; the baseline is the version's plain step.
 
     Attributes:
         version: of SC-Depth.
         how: 'plain', 'batched' or 'frame by frame'.
         loss: of the first step, the same weights and batch for all rows of a version.
-        median_ms, low_ms, high_ms: of a step; low and high are the 10th and 90th percentile.
-        ratio, ratio_low, ratio_high: times faster than the version's plain step in the same round, same percentiles.
-        cpu_ms: CPU time of a step, all threads.
         images_per_s: frames that a step learns from, by its median.
         over_v1, over_v1_low, over_v1_high: of V3, what it takes beyond V1's step of the same round, as a share of that.
-        memory_mb: peak of a process that runs this alone.
     """
 
     version: str
     how: str
     loss: float | None = None
-    median_ms: float | None = None
-    low_ms: float | None = None
-    high_ms: float | None = None
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    cpu_ms: float | None = None
     images_per_s: float | None = None
     over_v1: float | None = None
     over_v1_low: float | None = None
     over_v1_high: float | None = None
-    memory_mb: float | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8, help="samples of a step, three frames each (default: 8)")
     parser.add_argument("--precision", choices=PRECISIONS, default="32-true", help="of ours (default: 32-true)")
     parser.add_argument("--compile", action="store_true", help="torch.compile ours, as --model.compile true does")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_device_argument(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
     parser.add_argument("--rounds", type=int, default=10, help="steps of each (default: 10)")
     parser.add_argument(
@@ -141,9 +128,7 @@ def measure(rows: list[Row], args: argparse.Namespace, device: torch.device) -> 
     for row in rows:
         mine, plain = turns[row.version, row.how], turns[row.version, "plain"]
         row.loss = steps[row.version, row.how].first_loss
-        row.low_ms, row.median_ms, row.high_ms = spread(mine.wall_ms)
-        row.ratio_low, row.ratio, row.ratio_high = spread(plain.wall_ms / mine.wall_ms)
-        row.cpu_ms = float(np.median(mine.cpu_ms))
+        row.note(mine, plain)
         row.images_per_s = FRAMES * args.batch / row.median_ms * 1e3
         if row.version == "v3" and ("v1", row.how) in turns:
             over = mine.wall_ms / turns["v1", row.how].wall_ms - 1
@@ -172,11 +157,10 @@ def markdown(report: dict) -> str:
     ]
     for row in (Row(**entry) for entry in report["rows"]):
         beyond = "" if row.over_v1 is None else f"{row.over_v1:.0%} ({row.over_v1_low:.0%} – {row.over_v1_high:.0%})"
-        memory = "" if row.memory_mb is None else f"{row.memory_mb:.0f} MB"
+        milliseconds, ratio, memory = row.cells()
         lines.append(
-            f"| {row.version}, {row.how} | {row.median_ms:.1f} ({row.low_ms:.1f} – {row.high_ms:.1f}) "
-            f"| {row.ratio:.2f} ({row.ratio_low:.2f} – {row.ratio_high:.2f}) | {row.images_per_s:.1f} "
-            f"| {row.cpu_ms:.0f} | {beyond} | {row.loss:.5f} | {memory} |"
+            f"| {row.version}, {row.how} | {milliseconds} | {ratio} | {row.images_per_s:.1f} | {row.cpu_ms:.0f} "
+            f"| {beyond} | {row.loss:.5f} | {memory} |"
         )
     loader = LoaderSpeed(**report["loader"])
     lines += [

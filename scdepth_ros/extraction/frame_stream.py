@@ -19,7 +19,7 @@ from scdepth_ros.extraction.calibration import read_calibration
 from scdepth_ros.extraction.odometry import PoseTrack, odometry_axes
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import base_topic, find_topics
-from scdepth_ros.messages import decode_camera_info, is_points
+from scdepth_ros.messages import decode_camera_info, is_points, stamp_ns
 
 _TRIES = 20  # messages looked at for the first that can be decoded
 
@@ -187,8 +187,7 @@ class FrameStream:
 
     def _stamp(self, content, recorded_ns: int) -> int:
         """Time of exposure; time of recording where the driver left the header empty."""
-        stamp = content.header.stamp
-        exposed = stamp.sec * 10**9 + stamp.nanosec
+        exposed = stamp_ns(content.header)
         self.headerless |= exposed == 0
         return exposed or recorded_ns
 

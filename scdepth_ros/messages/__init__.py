@@ -3,6 +3,7 @@
 from scdepth_ros.messages.decode import decode_camera_info, decode_depth, decode_image
 from scdepth_ros.messages.encode import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
 from scdepth_ros.messages.points import decode_points, is_points
+from scdepth_ros.messages.stamp import stamp_ns
 
 __all__ = [
     "CloudBuffer",
@@ -15,4 +16,5 @@ __all__ = [
     "encode_color",
     "encode_depth",
     "is_points",
+    "stamp_ns",
 ]

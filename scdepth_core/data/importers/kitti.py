@@ -10,6 +10,7 @@ from scdepth_core.data.importers.source import DepthSource, need, numbers
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.image_geometry import ImageGeometry
+from scdepth_core.geometry.sparse_depth import sparse_depth
 
 NEAREST = 0.1  # metres; closer points have no sensible projection
 
@@ -60,12 +61,4 @@ def scan_depth(path: Path, camera_from_laser: np.ndarray) -> DepthSource | None:
 
 def nearest_depth(points: np.ndarray, camera: Camera) -> np.ndarray:
     """Depth image (H, W) float32 of points (N, 3) in the camera's frame; of several in a pixel the nearest, 0: none."""
-    points = points[points[:, 2] > NEAREST]
-    projected = points @ camera.K.T
-    column, row = np.rint(projected[:, :2] / projected[:, 2:]).T
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    place = row[inside].astype(int), column[inside].astype(int)
-    np.minimum.at(depth, place, points[inside, 2].astype(np.float32))
-    depth[np.isinf(depth)] = 0
-    return depth
+    return np.nan_to_num(sparse_depth(points[points[:, 2] > NEAREST], camera))

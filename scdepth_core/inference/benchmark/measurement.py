@@ -17,24 +17,20 @@ from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import cpu_features, peak_memory
-from scdepth_core.measuring import in_own_process, spread, take_turns
+from scdepth_core.measuring import Timing, in_own_process, take_turns
 
 WARM_UP = 3
 
 
 @dataclass
-class Row:
+class Row(Timing):
     """One way to run a network, in the table.
 
     Attributes:
         name: backend and precision, or the exported file's name; with the network's where there are several.
         network: which one.
-        median_ms, low_ms, high_ms: of one frame; low and high are the 10th and 90th percentile.
-        ratio, ratio_low, ratio_high: times faster than the baseline in the same round, same percentiles.
-        cpu_ms: CPU time of one frame, all threads; what is left for the rest of the robot.
         load_s: seconds until ready.
         max_error, mean_error: relative, of depth, against the same network in plain PyTorch.
-        memory_mb: peak of a process that runs this alone.
         abs_rel, abs_rel_set: against ground truth, with a scale for each image, and one for the set.
         abs_rel_change: relative, of abs_rel, against the same network in plain PyTorch.
         reason: why there are no figures.
@@ -42,17 +38,9 @@ class Row:
 
     name: str
     network: str = ""
-    median_ms: float | None = None
-    low_ms: float | None = None
-    high_ms: float | None = None
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    cpu_ms: float | None = None
     load_s: float | None = None
     max_error: float | None = None
     mean_error: float | None = None
-    memory_mb: float | None = None
     abs_rel: float | None = None
     abs_rel_set: float | None = None
     abs_rel_change: float | None = None
@@ -104,9 +92,7 @@ def measure(baseline: Plain, runs: dict[str, Backend], rows: dict[str, Row], rou
     first = Row("plain PyTorch, eager float32", ratio=1.0)
     for name, row in {"": first, **rows}.items():
         if name in turns:
-            row.low_ms, row.median_ms, row.high_ms = spread(turns[name].wall_ms)
-            row.ratio_low, row.ratio, row.ratio_high = spread(turns[""].wall_ms / turns[name].wall_ms)
-            row.cpu_ms = float(np.median(turns[name].cpu_ms))
+            row.note(turns[name], turns[""])
     return first
 
 

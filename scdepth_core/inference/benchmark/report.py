@@ -28,14 +28,15 @@ def markdown(report: dict) -> str:
 def _cells(row: Row, columns: int) -> list[str]:
     if row.reason:
         return [row.name, f"not applicable: {row.reason}"] + [""] * (columns - 2)
+    milliseconds, ratio, memory = row.cells()
     cells = [
         row.name,
-        f"{row.median_ms:.1f} ({row.low_ms:.1f} – {row.high_ms:.1f})",
-        f"{row.ratio:.2f} ({row.ratio_low:.2f} – {row.ratio_high:.2f})",
+        milliseconds,
+        ratio,
         f"{row.cpu_ms:.1f}",
         "" if row.max_error is None else f"{row.max_error:.1e} / {row.mean_error:.1e}",
         "" if row.load_s is None else f"{row.load_s:.1f} s",
-        "" if row.memory_mb is None else f"{row.memory_mb:.0f} MB",
+        memory,
     ]
     change = "" if row.abs_rel_change is None else f" ({row.abs_rel_change:+.1%})"
     accuracy = ["untrained", ""] if row.abs_rel is None else [f"{row.abs_rel:.4f}{change}", f"{row.abs_rel_set:.4f}"]
