@@ -146,6 +146,11 @@ class Bench:
         self.wait_for(lambda: wanted in stamps(messages), what="an answer")
         return messages[stamps(messages).index(wanted)]
 
+    def wait_until_heard(self) -> None:
+        """Until a node subscribes to the camera, and knows of it: one side of a match hears of the other first."""
+        self.wait_for(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count())
+        self.spin_for(0.3)
+
     def ignore(self, *topics) -> None:
         for topic in topics:
             self.node.destroy_subscription(self._subscriptions.pop(topic))
@@ -236,7 +241,7 @@ def running_node(bench: Bench, weights, *parameters: str, name="depth_node", env
     process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-r", f"__node:={name}", *given, env=env)
     try:
         process.wait_for_output("waiting for images", timeout=60)
-        bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
+        bench.wait_until_heard()
         yield process
     finally:
         process.stop()

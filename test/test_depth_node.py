@@ -45,7 +45,7 @@ def node(weights, bench):
     """An active depth_node, which has to survive all tests that use it."""
     process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-p", f"weights:={weights}")
     process.wait_for_output("waiting for images")
-    bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
+    bench.wait_until_heard()
     bench.diagnostics()
     yield process
     seconds = process.stop(signal.SIGTERM)

@@ -116,7 +116,7 @@ def measure_by(bench, topic, message, **parameters):
     request = SetParameters.Request(parameters=changes)
     assert all(result.successful for result in bench.call("/depth_node/set_parameters", SetParameters, request).results)
     change(bench, "CONFIGURE", "ACTIVATE")
-    bench.wait_for(lambda: bench.images.get_subscription_count() and bench.infos.get_subscription_count())
+    bench.wait_until_heard()
     publisher = bench.node.create_publisher(message, topic, BEST_EFFORT)
     bench.wait_for(publisher.get_subscription_count, what=f"a subscription to {topic}")
     return publisher
