@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.autograd import gradcheck
+from torch.nn.parallel import DistributedDataParallel
 
 from scdepth_core.data import Augmentation, PseudoDepth, SequenceDataset
 from scdepth_core.data.scene_folder import SceneFolder, read_depth
@@ -18,6 +22,7 @@ from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
 from scdepth_core.geometry.warping import inverse_rotation_warp
 from scdepth_core.losses import (
     dynamic_ranking_loss,
+    fill_unseen,
     normal_matching_loss,
     normal_ranking_loss,
     normals_known,
@@ -167,6 +172,44 @@ def test_what_a_rotation_left_empty_is_not_valid(batch, monkeypatch):
     assert 0.1 < empty.float().mean() < 0.9
     for pair in views.pairs:  # no motion: a pixel sees its own place in the other frame
         assert not (pair.valid & empty).any() and (pair.valid == ~empty).float().mean() > 0.95
+
+
+def test_empty_corners_are_filled_from_another_sample():
+    frames = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    seen = torch.tensor([[True, False], [True, True]]).expand(3, 1, 2, 2)
+    filled = fill_unseen(frames * seen, seen, frames)
+    assert filled[:, 0].tolist() == [[[0, 2], [0, 0]], [[1, 0], [1, 1]], [[2, 1], [2, 2]]]
+
+
+def test_rectify_net_learns_alone_at_first(batch, monkeypatch):
+    """Each frame beside itself, turned by up to 0.1 radians; nothing else is asked, and nothing else learns."""
+    model = build("v2", rectify_warmup_steps=1, encoder="mobilenet_v3_small", decoder="half")
+    asked = []
+    monkeypatch.setattr(model, "turn", lambda *given: asked.append(given) or SCDepthV2.turn(model, *given))
+    loss = model.compute_loss(batch)
+    loss.total.backward()
+    ((frames,), (true,), K), *others = asked
+    assert not others and frames.shape == (6, 3, 64, 64) and K.shape == (6, 3, 3)
+    assert 0.05 < true.abs().max() <= 0.1 and loss.terms.keys() == {"rotation_consistency"}
+    assert loss.total == loss.terms["rotation_consistency"] and 0 < loss.logged["rotation_error"] < 30
+    assert all(p.grad is not None for p in model.rectify_net.parameters() if p.requires_grad)
+    assert all(p.grad is None for network in (model.depth_net, model.pose_net) for p in network.parameters())
+    monkeypatch.setattr(SCDepthV2, "global_step", 1)
+    assert "photometric" in model.compute_loss(batch).terms
+
+
+def test_rectify_net_alone_on_several_devices_needs_another_strategy(tmp_path):
+    """DDP of one process stands for that of many."""
+    model = build("v2", rectify_warmup_steps=1, encoder="mobilenet_v3_small", decoder="half")
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    try:
+        for unused in (False, True):
+            wrapped = DistributedDataParallel(nn.Linear(1, 1), find_unused_parameters=unused)
+            model._trainer = SimpleNamespace(strategy=SimpleNamespace(model=wrapped))
+            with nullcontext() if unused else pytest.raises(ConfigError, match="ddp_find_unused_parameters_true"):
+                model.on_train_start()
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 # --- ranking (V3) -------------------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ from scdepth_core.losses.normals import normal_matching_loss, normals_known, sur
 from scdepth_core.losses.photometric import photometric_error, ssim_error
 from scdepth_core.losses.ranking import dynamic_ranking_loss
 from scdepth_core.losses.rotation import (
+    TRUSTED_ROTATION,
+    drawn_rotation,
+    fill_unseen,
     pseudo_rotation,
     rotation_consistency_loss,
     rotation_magnitude,
@@ -23,13 +26,16 @@ from scdepth_core.losses.rotation import (
 from scdepth_core.losses.smoothness import edge_aware_smoothness
 
 __all__ = [
+    "TRUSTED_ROTATION",
     "ConsistencyLoss",
     "ConsistencyOptions",
     "PairErrors",
     "consistency_loss",
     "dynamic_mask",
+    "drawn_rotation",
     "dynamic_ranking_loss",
     "edge_aware_smoothness",
+    "fill_unseen",
     "geometry_inconsistency",
     "normal_matching_loss",
     "normal_ranking_loss",

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TRUSTED = (0.02, 0.1)  # mean |r| of a prediction that may serve as the truth: neither nothing nor nonsense
+TRUSTED_ROTATION = (0.02, 0.1)  # mean |r| of a prediction that may serve as the truth: neither nothing nor nonsense
 LARGEST_DRAWN = 0.05
 MARGIN = 0.05
 
@@ -14,6 +14,13 @@ MARGIN = 0.05
 def rotation_magnitude(rotation: Tensor) -> Tensor:
     """Mean |r| over the three angles: (B, 3) to (B,)."""
     return rotation.abs().mean(dim=-1)
+
+
+def drawn_rotation(
+    pairs: int, largest: float, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Angles (pairs, 3), uniform within +-`largest` radians."""
+    return (2 * torch.rand(pairs, 3, generator=generator, device=device) - 1) * largest
 
 
 def pseudo_rotation(
@@ -32,9 +39,23 @@ def pseudo_rotation(
     predicted = predicted.detach()
     size = rotation_magnitude(predicted)
     size = size.mean().expand_as(size) if reference_numerics else size
-    trusted = (size > TRUSTED[0]) & (size < TRUSTED[1])
-    drawn = torch.rand(predicted.shape, generator=generator, device=predicted.device, dtype=predicted.dtype)
-    return torch.where(trusted[:, None], predicted, (2 * drawn - 1) * LARGEST_DRAWN)
+    trusted = (size > TRUSTED_ROTATION[0]) & (size < TRUSTED_ROTATION[1])
+    drawn = drawn_rotation(len(predicted), LARGEST_DRAWN, generator, predicted.device)
+    return torch.where(trusted[:, None], predicted, drawn.to(predicted.dtype))
+
+
+def fill_unseen(turned: Tensor, seen: Tensor, frames: Tensor) -> Tensor:
+    """Turned frames for RectifyNet to look at: where one shows nothing stands what another frame of the batch shows.
+
+    Empty corners give the rotation away. A network that reads them there does not learn to compare two views, and two
+    views of a camera have none.
+
+    Args:
+        turned: (B, C, H, W).
+        seen: (B, 1, H, W) bool, where it shows something.
+        frames: (B, C, H, W), before they were turned.
+    """
+    return torch.where(seen, turned, frames.roll(1, dims=0))
 
 
 def rotation_consistency_loss(predicted: Tensor, pseudo: Tensor) -> Tensor:

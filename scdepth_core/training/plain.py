@@ -128,9 +128,10 @@ def _rectify(module, target: Tensor, sources: list[Tensor], K: Tensor) -> tuple[
     turned = [_turn(source, rotation, K) for source, rotation in zip(sources, rotations)]
     before = torch.cat(rotations)
     pseudo = pseudo_rotation(before, module.step_generator())
-    after = torch.cat([module.rectify_net(target, image) for image, _ in turned])
-    known = [_turn(source, rotation, K)[0] for source, rotation in zip(sources, pseudo.chunk(len(sources)))]
-    found = torch.cat([module.rectify_net(image, source) for image, source in zip(known, sources)])
+    known = [_turn(source, rotation, K) for source, rotation in zip(sources, pseudo.chunk(len(sources)))]
+    shown, shown_known = ([_filled(*pair, s) for pair, s in zip(pairs, sources)] for pairs in (turned, known))
+    after = torch.cat([module.rectify_net(target, image) for image in shown])
+    found = torch.cat([module.rectify_net(image, source) for image, source in zip(shown_known, sources)])
     margin = after.abs().mean(1) - before.abs().mean(1).detach() + 0.05
     terms = {"rotation_consistency": (found - pseudo).abs().mean(), "rotation_triplet": margin.clamp(min=0).mean()}
     return [image for image, _ in turned], [seen for _, seen in turned], terms
@@ -140,6 +141,11 @@ def _turn(image: Tensor, angles: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     with torch.autocast(image.device.type, enabled=False):
         pixels, _, seen = _project(euler_to_matrix(angles) @ _rays(image, K), K, image.shape[2:])
         return _sample(image, pixels), seen.float()
+
+
+def _filled(turned: Tensor, seen: Tensor, source: Tensor) -> Tensor:
+    others = torch.cat([source[-1:], source[:-1]])
+    return seen * turned + (1 - seen) * others
 
 
 def _pseudo_depth_terms(target: Frame, batch, into_target: list[Maps], generator) -> dict[str, Tensor]:

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from scdepth_core.errors import ConfigError
+from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
 from scdepth_core.geometry.warping import inverse_rotation_warp
 from scdepth_core.losses import (
+    TRUSTED_ROTATION,
     ConsistencyOptions,
     consistency_loss,
+    drawn_rotation,
     edge_aware_smoothness,
+    fill_unseen,
     pseudo_rotation,
     rotation_consistency_loss,
     rotation_magnitude,
@@ -51,18 +57,48 @@ class RectifiedFrames:
 
 
 class SCDepthV2(SCDepthModule):
-    """SC-Depth V2: for hand-held and indoor video, where rotation would drown the parallax that teaches depth."""
+    """SC-Depth V2: for hand-held and indoor video, where rotation would drown the parallax that teaches depth.
+
+    Args:
+        rectify_warmup_steps: for so many steps at first RectifyNet learns alone, from frames turned by rotations that
+            are known. Worth it where it starts from nothing or the camera turns much: behind a rotation that is not
+            understood the other networks learn nothing. On several devices it needs --trainer.strategy
+            ddp_find_unused_parameters_true.
+    """
 
     version = "v2"
 
-    def __init__(self, weights: V2Weights = V2Weights(), **kwargs):  # noqa: B008 - frozen
+    def __init__(
+        self,
+        weights: V2Weights = V2Weights(),  # noqa: B008 - frozen
+        rectify_warmup_steps: int = 0,
+        **kwargs,
+    ):
         super().__init__(weights=weights, **kwargs)
+        if rectify_warmup_steps < 0:
+            raise ConfigError(f"rectify_warmup_steps is {rectify_warmup_steps}, expected at least 0")
+        self.save_hyperparameters({"rectify_warmup_steps": rectify_warmup_steps})
+        self.rectify_warmup_steps = rectify_warmup_steps
 
     def motion_networks(self) -> dict[str, nn.Module]:
         return super().motion_networks() | {"rectify_net": RectifyNet()}
 
+    def on_train_start(self) -> None:
+        model = self.trainer.strategy.model
+        if (
+            self.rectify_warmup_steps
+            and isinstance(model, DistributedDataParallel)
+            and not model.find_unused_parameters
+        ):
+            raise ConfigError(
+                f"rectify_warmup_steps is {self.rectify_warmup_steps}, and DDP expects all networks to learn in every "
+                "step – add --trainer.strategy ddp_find_unused_parameters_true, or set it to 0"
+            )
+
     def compute_loss(self, batch: dict[str, Tensor]) -> StepLoss:
         frames, K = self.frames_of(batch), batch["K"]
+        if self.global_step < self.rectify_warmup_steps:
+            return self.rectify_net_alone(torch.cat(frames), K.repeat(len(frames), 1, 1))
         rectified = self.rectify(frames, K)
         before = torch.cat(rectified.rotations)
         pseudo = pseudo_rotation(before, self.step_generator(), self.options.reference_numerics)
@@ -82,6 +118,20 @@ class SCDepthV2(SCDepthModule):
         triptych = torch.cat([frames[0][0], frames[1][0], rectified.frames[1][0]], dim=-1)
         pictures = view_pictures(views) | {"rectified": denormalize(triptych.detach())}
         return StepLoss(terms, consistency.coverage, self.weights, logged, pictures)
+
+    def rectify_net_alone(self, frames: Tensor, K: Tensor) -> StepLoss:
+        """A step of the warm-up: single frames (B, 3, H, W), each beside itself turned by a rotation that was drawn."""
+        true = drawn_rotation(len(frames), TRUSTED_ROTATION[1], self.step_generator(), frames.device)
+        ((known, seen),) = self.turn([frames], [true], K)
+        found = self.rectify_net(self.shown(known, seen, frames), frames).float()
+        left = rotation_angle(euler_to_matrix(found.detach()) @ euler_to_matrix(true).transpose(1, 2))
+        return StepLoss(
+            {"rotation_consistency": rotation_consistency_loss(found, true)},
+            seen.float().mean(),
+            self.weights,
+            {"rotation_error": math.degrees(1) * left.mean()},
+            {"rectified": denormalize(torch.cat([frames[0], known[0]], dim=-1))},
+        )
 
     def views_of(self, batch: dict[str, Tensor], options: ConsistencyOptions) -> Views:
         rectified = self.rectify(self.frames_of(batch), batch["K"])
@@ -104,6 +154,10 @@ class SCDepthV2(SCDepthModule):
         images = images.contiguous(memory_format=self.memory_format)
         return list(zip(images.chunk(len(frames)), seen.chunk(len(frames))))
 
+    def shown(self, turned: Tensor, seen: Tensor, frames: Tensor) -> Tensor:
+        """Turned frames as RectifyNet gets to see them."""
+        return turned if self.options.reference_numerics else fill_unseen(turned, seen, frames)
+
     def rotations_after(
         self, frames: list[Tensor], rectified: RectifiedFrames, pseudo: Tensor, K: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -113,7 +167,9 @@ class SCDepthV2(SCDepthModule):
             r2 = f(target, warp(source, r1)) and f(warp(source, r*), source), each (N B, 3).
         """
         target, sources = frames[0], frames[1:]
-        known = [image for image, _ in self.turn(sources, list(pseudo.chunk(len(sources))), K)]
-        first, second = [target] * len(sources) + known, rectified.frames[1:] + sources
+        known = self.turn(sources, list(pseudo.chunk(len(sources))), K)
+        known = [self.shown(image, seen, source) for (image, seen), source in zip(known, sources)]
+        turned = zip(rectified.frames[1:], rectified.seen[1:], sources)
+        first, second = [target] * len(sources) + known, [self.shown(*frame) for frame in turned] + sources
         said = self.predict_motion(self.rectify_net, first, second)
         return torch.cat(said[: len(sources)]), torch.cat(said[len(sources) :])
