@@ -45,7 +45,8 @@ def encode_depth(depth: np.ndarray, header, encoding: str = "32FC1"):
     with np.errstate(invalid="ignore", over="ignore"):
         millimetres = np.rint(depth * np.float32(1000))
         fits = (millimetres >= 1) & (millimetres <= 65535)
-    return _image(np.where(fits, millimetres, 0).astype(np.uint16), header, encoding)
+    millimetres[~fits] = 0
+    return _image(millimetres.astype(np.uint16), header, encoding)
 
 
 def encode_color(rgb: np.ndarray, header):
