@@ -103,6 +103,21 @@ class CloudBuffer:
         return self._msg
 
 
+class CameraInfoBuffer:
+    """The CameraInfo of a rectified image, kept from frame to frame while the camera stays the same object."""
+
+    def __init__(self):
+        self._camera: Camera | None = None
+        self._msg = None
+
+    def message(self, camera: Camera, header):
+        """As encode_camera_info, but the same message for every frame."""
+        if camera is not self._camera:
+            self._camera, self._msg = camera, encode_camera_info(camera, header)
+        self._msg.header = header
+        return self._msg
+
+
 def _empty_cloud(height: int, width: int):
     """A PointCloud2 that lacks a header and its points."""
     from sensor_msgs.msg import PointCloud2, PointField
