@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 NO_VALUE = (40, 40, 40)
 
@@ -43,7 +42,7 @@ def save_depth_sheet(
     near, far = np.percentile(np.concatenate(known), (2, 98))
     columns = 2 if all(measured is None for *_, measured in rows) else 3
     height, width = rows[0][0].shape[:2]
-    figure = Figure(figsize=(3.4 * columns, 3.4 * len(rows) * height / width + 1.0), layout="constrained")
+    figure = _figure((3.4 * columns, 3.4 * len(rows) * height / width + 1.0))
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for cells, (rgb, predicted, measured) in zip(axes, rows):
         pictures = [rgb, colorize_depth(predicted, near, far)]
@@ -74,7 +73,7 @@ def save_cloud_views(path: Path, K: np.ndarray, rgb: np.ndarray, depths: dict[st
     low, high = np.percentile(points, (1, 99), axis=0)
     box = np.array([low - 0.3, high + 0.3])
     box[:, 2] = 0, 1.05 * high[2]
-    figure = Figure(figsize=(12, 4.2 * len(clouds)), layout="constrained")
+    figure = _figure((12, 4.2 * len(clouds)))
     axes = figure.subplots(len(clouds), 2, squeeze=False)
     for (side, above), (title, cloud) in zip(axes, clouds.items()):
         _draw_from_the_side(side, *cloud, box, f"{title}, from the side")
@@ -101,7 +100,7 @@ def save_rgbd_view(
     box = np.array([corners[0], corners[1]])
     box[:, 1] = -corners[1, 1], -corners[0, 1]
     box[:, 2] = 0, far
-    figure = Figure(figsize=(12, 9), layout="constrained")
+    figure = _figure((12, 9))
     (picture, colours), (side, above) = figure.subplots(2, 2, height_ratios=(1, 1))
     picture.imshow(rgb)
     picture.set(title="camera")
@@ -158,7 +157,14 @@ def _draw_colour_scale(cell, near: float, far: float) -> None:
     cell.yaxis.tick_right()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _figure(inches: tuple[float, float]):
+    """An empty figure. Matplotlib waits until there is one to draw: depth_node colours depth without its 24 MB."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=inches, layout="constrained")
+
+
+def _save(figure, path: Path) -> None:
     """Write a PNG in one step; makes the folder that it is to be in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")

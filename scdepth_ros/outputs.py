@@ -8,7 +8,7 @@ from std_msgs.msg import Float64
 
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
-from scdepth_ros.messages import CloudBuffer, encode_camera_info, encode_cloud, encode_color, encode_depth
+from scdepth_ros.messages import CameraInfoBuffer, CloudBuffer, encode_cloud, encode_color, encode_depth
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB, RGB_INFO, SCALE
 
 _TYPES = {
@@ -32,6 +32,7 @@ class DepthOutputs:
 
     def __init__(self, node):
         self._node = node
+        self._info = CameraInfoBuffer()
         self._cloud: CloudBuffer | None = None
         self._publishers = {topic: self._create(message, topic) for topic, message in _TYPES.items()}
 
@@ -51,7 +52,7 @@ class DepthOutputs:
             self._publishers[RGB].publish(encode_color(rgb, header))
         for topic in (INFO, RGB_INFO):
             if topic in wanted and camera is not None:
-                self._publishers[topic].publish(encode_camera_info(camera, header))
+                self._publishers[topic].publish(self._info.message(camera, header))
 
     def publish(self, result, header, depth_encoding: str, wanted: set[str]) -> None:
         """Send whatever of a FrameResult is wanted, under the header of its image; depth first."""

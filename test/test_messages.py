@@ -11,6 +11,7 @@ from scdepth_core.errors import CameraError, ConfigError, ImageError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.point_cloud import RayTable, point_cloud
 from scdepth_ros.messages import (
+    CameraInfoBuffer,
     CloudBuffer,
     decode_camera_info,
     decode_depth,
@@ -296,6 +297,17 @@ def test_camera_info_out_is_of_a_rectified_image(header):
     assert (msg.binning_x, msg.binning_y, msg.roi.width, msg.roi.height) == (0, 0, 0, 0)
     again = decode_camera_info(msg)
     assert np.array_equal(again.K, camera.K) and not again.is_distorted
+
+
+def test_camera_info_is_kept_while_the_camera_stays(header):
+    camera = Camera(64, 48, np.array([[60.0, 0, 30.25], [0, 55.0, 24.5], [0, 0, 1]]))
+    buffer = CameraInfoBuffer()
+    first = buffer.message(camera, header)
+    assert first == encode_camera_info(camera, header)
+    later = type(header)(frame_id="another_frame")
+    assert buffer.message(camera, later) is first and first == encode_camera_info(camera, later)
+    other = Camera(32, 24, camera.K)
+    assert buffer.message(other, header) == encode_camera_info(other, header)
 
 
 def test_cloud_message(header):

@@ -64,6 +64,25 @@ def test_a_given_buffer_is_filled_in_place():
     assert np.array_equal(out[..., :3], fresh[..., :3])
 
 
+@pytest.mark.parametrize("step", [1, 2, 7])
+@pytest.mark.parametrize("width, height", [(501, 403), (3, 70_001), (90_001, 2)])  # more points than are made at a time
+def test_every_point_of_a_large_cloud_is_at_its_place(width, height, step):
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (height, width, 3), np.uint8)
+    depth = rng.uniform(0.5, 9, (height, width)).astype(np.float32)
+    depth[rng.random((height, width)) < 0.1] = np.nan
+    rays = RayTable(Camera(width, height, np.array([[400.0, 0, 30.25], [0, 300.0, 24.5], [0, 0, 1]])), step)
+    cloud = point_cloud(depth, rays, rgb)
+    z = depth[::step, ::step]
+    assert cloud.shape == (*z.shape, 8)
+    for place, values in ((0, z * rays.x), (1, z * rays.y), (2, z)):
+        np.testing.assert_array_equal(cloud[..., place], values)
+    packed = np.ascontiguousarray(cloud[..., RGB_OFFSET // 4]).view(np.uint8).reshape(*z.shape, 4)
+    assert np.array_equal(packed[..., 2::-1], rgb[::step, ::step]) and not packed[..., 3].any()
+    again = point_cloud(depth, rays, rgb, out=np.full(cloud.shape, 7, np.float32))
+    assert again.tobytes() == cloud.tobytes()  # nothing of the buffer is left, not even in the padding
+
+
 def test_skew_is_part_of_the_ray():
     K = CAMERA.K.copy()
     K[0, 1] = 4.0
@@ -78,6 +97,9 @@ def test_what_does_not_fit_is_refused():
         point_cloud(np.ones((20, 10), np.float32), rays)
     with pytest.raises(ImageError, match="rgb image is 48x64"):
         point_cloud(np.ones((HEIGHT, WIDTH), np.float32), rays, np.zeros((64, 48, 3), np.uint8))
+    for buffer in (np.empty((HEIGHT, WIDTH, 4), np.float32), np.empty((HEIGHT, WIDTH, 16), np.float32)[..., ::2]):
+        with pytest.raises(ImageError, match=r"cloud buffer is .*, expected float32 \(48, 64, 8\) without gaps"):
+            point_cloud(np.ones((HEIGHT, WIDTH), np.float32), rays, out=buffer)
     with pytest.raises(CameraError, match="step is 0"):
         RayTable(CAMERA, 0)
     distorted = Camera(WIDTH, HEIGHT, CAMERA.K, "plumb_bob", np.array([0.1, 0, 0, 0, 0]))

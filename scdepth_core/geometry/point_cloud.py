@@ -1,7 +1,8 @@
 """Depth images to organised, coloured point clouds, in the byte layout that PCL and RViz read directly.
 
 One point takes 32 bytes, the layout of PCL's PointXYZRGB and of sensor_msgs/PointCloud2 clouds made from it:
-x, y, z as float32 at bytes 0, 4 and 8; colour at byte 16, packed as blue, green, red, 0; the rest is padding.
+x, y, z as float32 at bytes 0, 4 and 8; colour at byte 16, packed as blue, green, red, 0; the rest is padding, whose
+content means nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scdepth_core.geometry.camera import Camera
 POINT_FLOATS = 8  # 32 bytes
 POINT_STEP = 4 * POINT_FLOATS
 X_OFFSET, Y_OFFSET, Z_OFFSET, RGB_OFFSET = 0, 4, 8, 16
+_TILE = 80_000  # points made at a time: few calls, and what lies between them stays in the processor's cache
 
 
 class RayTable:
@@ -56,29 +58,55 @@ def point_cloud(
         depth: (H, W) float32, metres along z; NaN where there is none, which makes x, y and z NaN.
         rays: the table of the depth image's camera.
         rgb: (H, W, 3) uint8 colours, or None for white points.
-        out: (h, w, 8) float32, filled and returned; h, w = rays.shape. Reusing one saves page faults.
+        out: (h, w, 8) float32 without gaps, filled and returned; h, w = rays.shape. Reusing one saves page faults.
 
     Returns:
         (h, w, 8) float32, rows and columns as in the image; its bytes are the cloud.
 
     Raises:
-        ImageError: when depth or rgb are not the size that the rays were made for.
+        ImageError: when depth or rgb are not the size that the rays were made for, or out is not as described.
     """
     for name, image in (("depth", depth), ("rgb", rgb)):
         if image is not None and image.shape[:2] != (rays.height, rays.width):
             raise ImageError(
                 f"{name} image is {image.shape[1]}x{image.shape[0]}, its camera {rays.width}x{rays.height}"
             )
-    z = np.ascontiguousarray(depth[:: rays.step, :: rays.step], np.float32)
-    x, y = cv2.multiply(z, rays.x), cv2.multiply(z, rays.y)
-    colour = _packed_colour(rgb, rays.shape, rays.step)
+    shape, step = (*rays.shape, POINT_FLOATS), rays.step
     if out is None:
-        out = np.empty((*z.shape, POINT_FLOATS), np.float32)
-    return cv2.merge([x, y, z, z, colour, colour, colour, colour], dst=out)
+        out = np.empty(shape, np.float32)
+    elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ImageError(f"cloud buffer is {out.dtype} {out.shape}, expected float32 {shape} without gaps")
+    rows = max(1, _TILE // shape[1])
+    for top in range(0, shape[0], rows):
+        points = slice(top, top + rows)
+        pixels = slice(top * step, (top + rows) * step, step)
+        z = np.ascontiguousarray(depth[pixels, ::step], np.float32)
+        colour = _packed_colour(None if rgb is None else rgb[pixels], z.shape, step)
+        x, y = cv2.multiply(z, rays.x[points]), cv2.multiply(z, rays.y[points])
+        _write(x, y, z, colour, out[points])
+    return out
+
+
+def _write(x: np.ndarray, y: np.ndarray, z: np.ndarray, colour: np.ndarray, out: np.ndarray) -> None:
+    """Put planes of (h, w) float32 into points of (h, w, 8).
+
+    OpenCV merges four planes with vector instructions and past the cache, more than four number by number. So a point
+    is written as two quadruples, x y z - and colour - - -, from planes twice as wide, where every second number is
+    padding. Pairs do for those: x and colour; y and z, which are also, one number further on, z and the next y.
+    """
+    h, w = z.shape
+    wide, size = (h, 2 * w), 2 * h * w
+    pairs = np.empty(2 * size + 2, np.float32)
+    pairs[-1] = 0
+    # At odd places, which keeps OpenCV from writing the pairs past the cache, too: they are needed at once.
+    x_colour, y_z, z_y = (pairs[start : start + size].reshape(wide) for start in (1, size + 1, size + 2))
+    cv2.merge([x, colour], dst=x_colour.reshape(h, w, 2))
+    cv2.merge([y, z], dst=y_z.reshape(h, w, 2))
+    cv2.merge([x_colour, y_z, z_y, x_colour], dst=out.reshape(h, 2 * w, 4))
 
 
 def _packed_colour(rgb: np.ndarray | None, shape: tuple[int, int], step: int) -> np.ndarray:
-    """(h, w) float32 whose four bytes are blue, green, red and 0, of every step-th pixel of (H, W, 3).
+    """(h, w) float32 whose four bytes are blue, green, red and 0, of every step-th pixel of each row of (h, W, 3).
 
     Pixels are packed before they are picked: NumPy moves single pixels of four bytes much faster than of three.
 
@@ -86,6 +114,6 @@ def _packed_colour(rgb: np.ndarray | None, shape: tuple[int, int], step: int) ->
     """
     if rgb is None:
         return np.full(shape, 0x00FFFFFF, np.uint32).view(np.float32)
-    rows = np.ascontiguousarray(rgb[::step])
-    packed = cv2.cvtColor(rows, cv2.COLOR_RGB2BGRA).view(np.uint32)[:, ::step, 0] & np.uint32(0x00FFFFFF)
-    return packed.view(np.float32)
+    packed = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
+    packed &= np.uint32(0x00FFFFFF)
+    return np.ascontiguousarray(packed[:, ::step]).view(np.float32)

@@ -184,7 +184,8 @@ class FramePipeline:
             factor = np.float32(scale or 1.0)  # cv2.multiply computes in doubles, four times slower
             depth = depth * factor
             low, high = max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST)
-            valid = (depth >= np.float32(low)) & (depth <= np.float32(high))
+            valid = depth >= np.float32(low)
+            valid &= depth <= np.float32(high)
             if flipped is not None:
                 valid &= agreement(depth, flipped * factor, settings.flip_tolerance)
             if contradicted is not None:

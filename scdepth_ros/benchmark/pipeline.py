@@ -70,15 +70,16 @@ class FrameWay:
     def __init__(self, estimator: TimedEstimator, view: View, cloud_step: int):
         from scdepth_ros.benchmark.messages import info_message, picture_message
         from scdepth_ros.inputs import Calibration
+        from scdepth_ros.messages import CameraInfoBuffer
 
         self._estimator = estimator
         self._pipeline = FramePipeline(estimator, cloud_step=cloud_step)
         self._image, self._info, self._calibration = picture_message(view), info_message(view), Calibration()
-        self._buffer = None
+        self._info_out, self._buffer = CameraInfoBuffer(), None
 
     def run(self) -> dict[str, float]:
         """Milliseconds by stage of one frame, and in all."""
-        from scdepth_ros.messages import CloudBuffer, decode_image, encode_camera_info, encode_depth
+        from scdepth_ros.messages import CloudBuffer, decode_image, encode_depth
 
         header, clock = self._image.header, [time.perf_counter()]
         rgb = decode_image(self._image)
@@ -90,7 +91,7 @@ class FrameWay:
         clock.append(time.perf_counter())
         encode_depth(result.depth, header)
         clock.append(time.perf_counter())
-        encode_camera_info(result.camera, header)
+        self._info_out.message(result.camera, header)
         clock.append(time.perf_counter())
         self._buffer.message(header)
         clock.append(time.perf_counter())

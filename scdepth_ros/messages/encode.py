@@ -45,7 +45,8 @@ def encode_depth(depth: np.ndarray, header, encoding: str = "32FC1"):
     with np.errstate(invalid="ignore", over="ignore"):
         millimetres = np.rint(depth * np.float32(1000))
         fits = (millimetres >= 1) & (millimetres <= 65535)
-    return _image(np.where(fits, millimetres, 0).astype(np.uint16), header, encoding)
+    millimetres[~fits] = 0
+    return _image(millimetres.astype(np.uint16), header, encoding)
 
 
 def encode_color(rgb: np.ndarray, header):
@@ -98,6 +99,21 @@ class CloudBuffer:
 
     def message(self, header):
         """The sensor_msgs/PointCloud2 of what `points` holds now: the same one for every frame."""
+        self._msg.header = header
+        return self._msg
+
+
+class CameraInfoBuffer:
+    """The CameraInfo of a rectified image, kept from frame to frame while the camera stays the same object."""
+
+    def __init__(self):
+        self._camera: Camera | None = None
+        self._msg = None
+
+    def message(self, camera: Camera, header):
+        """As encode_camera_info, but the same message for every frame."""
+        if camera is not self._camera:
+            self._camera, self._msg = camera, encode_camera_info(camera, header)
         self._msg.header = header
         return self._msg
 
