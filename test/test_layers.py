@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {  # longest prefix wins
     "scdepth_core.errors": 1,
     "scdepth_core.arguments": 1,
+    "scdepth_core.channels": 1,
     "scdepth_core.machine": 1,
     "scdepth_core.measuring": 1,
     "scdepth_core.presets": 1,
