@@ -24,7 +24,7 @@ from scdepth_core.inference.pipeline import check_size
 from scdepth_core.scale import SOURCES, Measurement, ScaleSettings, View
 from scdepth_core.scale.robust import robust_mean
 from scdepth_ros.bag import BagReader
-from scdepth_ros.extract import add_topic_arguments, topics_of
+from scdepth_ros.extraction.arguments import add_topic_arguments, topics_of
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_image

@@ -58,26 +58,23 @@ class Source:
 
 
 class Backend(ABC):
-    """One way to run the network.
+    """One way to run the network, ready to.
 
     Attributes:
         name: the one by which it is chosen.
         precision: 'float32', 'bfloat16', 'float16' or 'int8'.
         device: where it runs.
+
+    Raises:
+        BackendError: when it is made, if a library or the device is missing, or cannot do this.
     """
 
     name: str
     precision: str
     device: torch.device
 
-    @classmethod
-    @abstractmethod
-    def load(cls, source: Source, device: torch.device, precision: str) -> Backend:
-        """Make the network ready to run.
-
-        Raises:
-            BackendError: a library or the device is missing, or cannot do this.
-        """
+    def __init__(self, source: Source, device: torch.device, precision: str):
+        self.device, self.precision = device, precision
 
     @abstractmethod
     def predict(self, pixels: np.ndarray) -> np.ndarray:
