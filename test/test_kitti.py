@@ -196,6 +196,7 @@ def test_frames_of_a_split_are_for_testing_and_their_drives_for_nothing_else(thr
     assert [scene.name for scene in folder.training] == [DRIVE("0002")]
     assert [scene.name for scene in folder.validation] == [f"{DRIVE('0002')}_tail"]
     assert imported.summary["testing"] == {"frames": 3, "scenes": [DRIVE("0001"), DRIVE("0005")]}
+    assert folder.attributes["split"] == "test_files.txt"
     stems = [f"{DRIVE('0001')}_0000000001", f"{DRIVE('0005')}_0000000000", f"{DRIVE('0005')}_0000000002"]
     assert [image.stem for image, _ in folder.testing] == stems
     recorded = three_drives / "2011_09_26" / DRIVE("0001") / "image_02" / "data" / "0000000001.png"

@@ -98,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
     width, height = args.size or (preset.width, preset.height)
     selection = SelectionSettings(min_motion=args.min_motion, min_sharpness=0) if args.min_motion else None
     attributes = {"preset": LAYOUTS[args.layout].preset, "source": f"scdepth import {args.layout}"}
+    attributes |= {"split": args.split.name} if args.split else {}
     options = {"depth_factor": preset.depth_factor, "image_format": args.image_format, "attributes": attributes}
     total = sum(len(scene.frames) for scene in scenes) + len(tests)
     with (
