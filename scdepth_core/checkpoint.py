@@ -42,8 +42,8 @@ def save_weights(
     """
     path = Path(path)
     for network, part in (motion or {}).items():
-        state = state | {PREFIXES[network] + name: value for name, value in part.items() if not _optional(name)}
-    kept = {name: value.to(dtype).contiguous().cpu() for name, value in state.items() if not _optional(name)}
+        state = state | {PREFIXES[network] + name: value for name, value in part.items() if not never_runs(name)}
+    kept = {name: value.to(dtype).contiguous().cpu() for name, value in state.items() if not never_runs(name)}
     _check_finite(kept, path)
     _save(path, kept, metadata)
 
@@ -152,7 +152,7 @@ def load_network_state(network: torch.nn.Module, state: dict[str, Tensor], path:
         CheckpointError: a parameter is missing, unknown or of another shape.
     """
     own = network.state_dict()
-    state = {name: value for name, value in own.items() if _optional(name)} | state
+    state = {name: value for name, value in own.items() if never_runs(name)} | state
     wrong = {
         "missing": [name for name in own if name not in state],
         "unknown": [name for name in state if name not in own],
@@ -176,7 +176,8 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: WeightsMetadata) -> 
     partial.replace(path)
 
 
-def _optional(name: str) -> bool:
+def never_runs(name: str) -> bool:
+    """Whether a parameter has no say in what a network computes, so that files may leave it out."""
     return name.startswith(NEVER_RUN) or name.endswith("num_batches_tracked")
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from scdepth_core.channels import to_grey, to_rgb
 from scdepth_core.checkpoint import STARTER_WEIGHTS, write_scale
 from scdepth_core.errors import BagError, CheckpointError, ConfigError, ImageError
 from scdepth_core.geometry.camera import Camera
@@ -24,7 +24,7 @@ from scdepth_core.inference.pipeline import check_size
 from scdepth_core.scale import SOURCES, Measurement, ScaleSettings, View
 from scdepth_core.scale.robust import robust_mean
 from scdepth_ros.bag import BagReader
-from scdepth_ros.extract import add_topic_arguments, topics_of
+from scdepth_ros.extraction.arguments import add_topic_arguments, topics_of
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_image
@@ -171,8 +171,6 @@ def _view(frame: Frame, rectifier: Rectifier, estimator: DepthEstimator, stream:
     image = decode_image(frame.image)
     check_size(image, frame.camera)
     image = rectifier(image)
-    rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     reference = None
     if frame.depth is not None:
         try:
@@ -180,7 +178,8 @@ def _view(frame: Frame, rectifier: Rectifier, estimator: DepthEstimator, stream:
         except ImageError:
             stream.depth_dropped["undecodable or of another aspect"] += 1
     ground_pose = None if frame.place.ground_pose is None else rectified_pose(frame.place.ground_pose, rectifier)
-    return View(estimator.predict(rgb), rectifier.camera.K, grey, reference, frame.pose, ground_pose)
+    depth = estimator.predict(to_rgb(image))
+    return View(depth, rectifier.camera.K, to_grey(image), reference, frame.pose, ground_pose)
 
 
 def _target(args: argparse.Namespace) -> Path | None:

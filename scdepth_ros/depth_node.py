@@ -153,8 +153,8 @@ class DepthNode(LifecycleNode):
         estimator = DepthEstimator.load(settings.weights or None, settings.device, settings.backend, settings.precision)
         temporal = None
         if settings.temporal_tolerance:
-            motion = settings.motion_weights or settings.weights or None
-            temporal = TemporalConsistency.load(motion, settings.temporal_tolerance, settings.device)
+            files = {"weights": settings.weights or None, "motion": settings.motion_weights or None}
+            temporal = TemporalConsistency.load(**files, tolerance=settings.temporal_tolerance, device=settings.device)
         pipeline = FramePipeline(estimator, temporal, **settings.for_pipeline())
         pipeline.process(np.zeros(WARM_UP_SHAPE, np.uint8), camera=None)
         used = estimator.backend

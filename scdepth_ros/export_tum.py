@@ -13,7 +13,8 @@ from tqdm import tqdm
 from scdepth_core.data.finished_folder import FinishedFolder
 from scdepth_core.errors import DataError
 from scdepth_ros.bag import BagReader
-from scdepth_ros.extraction.settings import ODOMETRY_FRAMES, ExtractionSettings
+from scdepth_ros.extraction.arguments import add_camera_arguments, add_odometry_arguments, camera_of, odometry_of
+from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.rgbd_frames import RgbdFrames
 from scdepth_ros.tum.folder import TUM_DEPTH_FACTOR, TumWriter
 from scdepth_ros.tum.orb_slam import orb_slam2_yaml, orb_slam3_yaml
@@ -29,7 +30,6 @@ camera's image and depth topics. Everything written is rectified; the YAML files
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    defaults = ExtractionSettings()
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("bag", metavar="BAG", help="rosbag2 folder, .mcap, .db3 or .bag file")
@@ -41,43 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="units a metre: 5000 as TUM, up to 13.1 m; 1000 up to 65.5 m (default: %(default)g)",
     )
-    add_topic_arguments(parser)
-    parser.add_argument("--odom-topic", metavar="TOPIC", help="Odometry, PoseStamped or PoseWithCovarianceStamped")
-    parser.add_argument("--no-poses", action="store_true", help="leave ground truth out")
-    parser.add_argument(
-        "--odom-frame",
-        choices=ODOMETRY_FRAMES,
-        default=defaults.odometry_frame,
-        help="axes of the frame that the odometry moves, as in scdepth extract (default: %(default)s)",
-    )
+    add_camera_arguments(parser)
+    add_odometry_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-
-
-def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that name the topics of an RGB-D camera."""
-    parser.add_argument("--image-topic", metavar="TOPIC", help="colour or mono images")
-    parser.add_argument("--camera-info-topic", metavar="TOPIC", help="calibration (default: beside the images)")
-    parser.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
-    parser.add_argument(
-        "--depth-tolerance",
-        type=float,
-        metavar="S",
-        default=ExtractionSettings().depth_tolerance,
-        help="largest distance in time of an image and its depth, seconds (default: %(default)s)",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, and print what was written."""
-    settings = ExtractionSettings(
-        image_topic=args.image_topic,
-        camera_info_topic=args.camera_info_topic,
-        depth_topic=args.depth_topic,
-        odom_topic=args.odom_topic,
-        use_odometry=not args.no_poses,
-        odometry_frame=args.odom_frame,
-        depth_tolerance=args.depth_tolerance,
-    )
+    settings = ExtractionSettings(**camera_of(args), **odometry_of(args))
     report = export_tum(args.bag, args.output, settings, args.depth_factor, sys.stderr.isatty() or not args.json)
     print(json.dumps(report, indent=2) if args.json else _as_text(report))
     return 0

@@ -10,7 +10,8 @@ from scdepth_core.arguments import image_size
 from scdepth_core.data.frame_selection import SelectionSettings
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS
 from scdepth_ros.extraction import ExtractionSettings, extract
-from scdepth_ros.extraction.settings import FITS, ODOMETRY_FRAMES
+from scdepth_ros.extraction.arguments import add_topic_arguments, topics_of
+from scdepth_ros.extraction.settings import FITS
 
 DESCRIPTION = """\
 Turn recordings into scene folders for training: rosbag2 (MCAP, SQLite) and ROS 1 bags, no ROS needed.
@@ -90,52 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.validation,
         help="share of the frames set apart, from the end; 1 for all (default: %(default)s)",
     )
-
-
-def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare where in a bag to look; `topics_of` reads them."""
-    defaults = ExtractionSettings()
-    topics = parser.add_argument_group("topics")
-    topics.add_argument("--image-topic", metavar="TOPIC", help="colour or mono images")
-    topics.add_argument("--camera-info-topic", metavar="TOPIC", help="calibration (default: beside the images)")
-    topics.add_argument("--calibration", metavar="YAML", help="calibration file instead of camera_info")
-    topics.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
-    topics.add_argument("--no-depth", action="store_true", help="leave depth out")
-    topics.add_argument("--odom-topic", metavar="TOPIC", help="Odometry, PoseStamped or PoseWithCovarianceStamped")
-    topics.add_argument(
-        "--fixed-frame", metavar="FRAME", help="poses of the camera in this frame, from TF in place of odometry"
-    )
-    topics.add_argument("--no-poses", action="store_true", help="leave poses out")
-    topics.add_argument(
-        "--odom-frame",
-        choices=ODOMETRY_FRAMES,
-        default=defaults.odometry_frame,
-        help="axes of the frame that the odometry moves: optical (z forward), body (x forward, as base_link), or "
-        "auto: optical if it is the images' frame or is called so, else body",
-    )
-    topics.add_argument(
-        "--depth-tolerance",
-        type=float,
-        metavar="S",
-        default=defaults.depth_tolerance,
-        help="largest distance in time of an image and its depth, seconds (default: %(default)s)",
-    )
-
-
-def topics_of(args: argparse.Namespace) -> dict:
-    """The fields of ExtractionSettings that say where to look."""
-    return {
-        "image_topic": args.image_topic,
-        "camera_info_topic": args.camera_info_topic,
-        "calibration": args.calibration,
-        "depth_topic": args.depth_topic,
-        "odom_topic": args.odom_topic,
-        "fixed_frame": args.fixed_frame,
-        "use_depth": not args.no_depth,
-        "use_odometry": not args.no_poses,
-        "odometry_frame": args.odom_frame,
-        "depth_tolerance": args.depth_tolerance,
-    }
 
 
 def run(args: argparse.Namespace) -> int:

@@ -51,8 +51,8 @@ class CameraInputs:
         message = CompressedImage if transport == "compressed" else Image
         info_qos = qos.measurements() if self._exact else qos.newest_of_a_sensor()
         self._subscriptions = [
-            self._subscribe(message, self.image_topic, on_image, qos.newest_of_a_sensor()),
-            self._subscribe(CameraInfo, self.info_topic, self._on_camera_info, info_qos),
+            qos.subscribe(node, message, self.image_topic, on_image, qos.newest_of_a_sensor()),
+            qos.subscribe(node, CameraInfo, self.info_topic, self._on_camera_info, info_qos),
         ]
 
     def camera_info_of(self, stamp) -> CameraInfo | None:
@@ -75,16 +75,6 @@ class CameraInputs:
 
     def _with_stamp(self, stamp) -> CameraInfo | None:
         return next((info for info in reversed(self._infos) if info.header.stamp == stamp), None)
-
-    def _subscribe(self, message, topic: str, callback, profile):
-        return self._node.create_subscription(
-            message,
-            topic,
-            callback,
-            profile,
-            event_callbacks=qos.subscription_events(self._node.get_logger(), topic),
-            qos_overriding_options=qos.overridable(),
-        )
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         with self._info_came:

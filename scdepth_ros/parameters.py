@@ -175,8 +175,8 @@ PARAMETERS = (
     Parameter(
         "motion_weights",
         "",
-        "File with the PoseNet of the same training, for temporal_tolerance: a checkpoint, or packed --with-motion; "
-        "empty takes that in weights.",
+        "File with the PoseNet of the same training, for temporal_tolerance: the checkpoint that weights are from, or "
+        "packed --with-motion; one that was trained with another DepthNet is refused; empty takes that in weights.",
         CONFIGURE,
     ),
     Parameter("cloud_decimation", 1, "The cloud has every n-th pixel of every n-th row.", low=1, high=64),

@@ -9,7 +9,6 @@ the recording's length, so that time never jumps back. ROS 1 bags play as well.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 
@@ -17,10 +16,10 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rosgraph_msgs.msg import Clock
 
-from scdepth_core.errors import BagError, ScDepthError
+from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bag_player import BagPlayer
-from scdepth_ros.ros_arguments import number_or_zero, positive_number, split_ros_arguments
+from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program
 
 SECOND = 10**9
 CLOCK_PERIOD = 0.01  # seconds between two /clock messages
@@ -165,21 +164,7 @@ def _names(bag: BagReader, rules: list[str]) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """A known error becomes one line and exit status 1. `--ros-args` are understood."""
-    own, ros = split_ros_arguments(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog="play_bag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    args = parser.parse_args(own)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rclpy.init(args=ros)
-    try:
-        return run(args)
-    except ScDepthError as error:
-        print(f"play_bag: {error}", file=sys.stderr)
-        return 1
-    finally:
-        rclpy.try_shutdown()
+    return run_program("play_bag", __doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

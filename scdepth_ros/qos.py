@@ -40,8 +40,23 @@ def overridable() -> QoSOverridingOptions:
     return QoSOverridingOptions(_POLICIES)
 
 
-def subscription_events(logger, topic: str) -> SubscriptionEventCallbacks:
-    return SubscriptionEventCallbacks(incompatible_qos=_Mismatch(logger, topic, "subscription", "A publisher"))
+def subscribe(node, message, topic: str, callback, profile: QoSProfile, **options):
+    """A subscription that says when a publisher does not fit it, and whose QoS parameters can override.
+
+    Args:
+        message: class of the messages; options: further ones of create_subscription.
+    """
+    return node.create_subscription(
+        message,
+        topic,
+        callback,
+        profile,
+        event_callbacks=SubscriptionEventCallbacks(
+            incompatible_qos=_Mismatch(node.get_logger(), topic, "subscription", "A publisher")
+        ),
+        qos_overriding_options=overridable(),
+        **options,
+    )
 
 
 def publisher_events(logger, topic: str) -> PublisherEventCallbacks:

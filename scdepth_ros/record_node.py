@@ -21,12 +21,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from scdepth_core.errors import BagError, ConfigError, ScDepthError
+from scdepth_core.errors import BagError, ConfigError
 from scdepth_ros.bag_writer import BagWriter
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.session import MEGABYTE, RecordingSession
 from scdepth_ros.recording.topic_recorder import TopicRecorder
-from scdepth_ros.ros_arguments import number_or_zero, positive_number, split_ros_arguments
+from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program
 
 FLUSH_PERIOD, LOOK_PERIOD, TELL_PERIOD, LAST_CALL = 1.0, 0.25, 5.0, 1.0  # seconds
 IDLE_TURNS = 8  # of the executor, which also serves timers, without a message: the queues are empty
@@ -217,23 +217,9 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
 
 def main(arguments: list[str] | None = None) -> int:
     """A known error becomes one line and exit status 1. `--ros-args` are understood."""
-    own, ros = split_ros_arguments(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog="record_node", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return run_program(
+        "record_node", __doc__, add_arguments, run, arguments, signal_handler_options=SignalHandlerOptions.NO
     )
-    add_arguments(parser)
-    args = parser.parse_args(own)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rclpy.init(args=ros, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        return run(args)
-    except KeyboardInterrupt:  # before the first message
-        return 130
-    except ScDepthError as error:
-        print(f"record_node: {error}", file=sys.stderr)
-        return 1
-    finally:
-        rclpy.try_shutdown()
 
 
 if __name__ == "__main__":

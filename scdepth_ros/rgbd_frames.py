@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scdepth_core.channels import to_rgb
 from scdepth_core.errors import BagError, ImageError
 from scdepth_core.geometry.image_geometry import rectified_pose, registered_depth
 from scdepth_core.geometry.rectification import Rectifier
@@ -79,7 +80,7 @@ class RgbdFrames:
                     "calibration file cannot tell – record both parts into bags of their own"
                 )
             try:
-                rgb = self._rectifier(_three_channels(decode_image(frame.image)))
+                rgb = self._rectifier(to_rgb(decode_image(frame.image)))
             except ImageError:
                 self.stream.dropped["undecodable or of another size than camera_info says"] += 1
                 continue
@@ -117,7 +118,3 @@ def _depth_stamp(frame: Frame) -> int:
     if frame.depth is None:
         return frame.stamp_ns
     return stamp_ns(frame.depth.header) or frame.stamp_ns
-
-
-def _three_channels(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)

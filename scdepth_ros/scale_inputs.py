@@ -86,11 +86,11 @@ class ScaleInputs:
             self.topic, streams = node.resolve_topic_name(TF), {"transforms"}
         elif settings.source == "odometry":
             self.topic, streams = node.resolve_topic_name("odom"), {"odometry"}
-            self._subscription = self._subscribe(Odometry, self._on_odometry)
+            self._subscription = qos.subscribe(node, Odometry, self.topic, self._on_odometry, qos.measurements())
         elif settings.source == "reference_depth":
             self.topic, message = _reference(node, settings.reference)
             streams = {"depth"}
-            self._subscription = self._subscribe(message, self._on_depth)
+            self._subscription = qos.subscribe(node, message, self.topic, self._on_depth, qos.measurements())
         self._associator = Associator(streams, TOLERANCE_NS, WINDOW_NS)
 
     def add(self, header, frame) -> None:
@@ -113,16 +113,6 @@ class ScaleInputs:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-
-    def _subscribe(self, message, callback):
-        return self._node.create_subscription(
-            message,
-            self.topic,
-            callback,
-            qos.measurements(),
-            event_callbacks=qos.subscription_events(self._node.get_logger(), self.topic),
-            qos_overriding_options=qos.overridable(),
-        )
 
     def _on_odometry(self, msg: Odometry) -> None:
         stamp = stamp_ns(msg.header)

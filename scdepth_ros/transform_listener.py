@@ -46,14 +46,7 @@ class TransformListener:
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,  # what was sent before this node came
         )
         self._subscriptions = [
-            node.create_subscription(
-                message,
-                topic,
-                callback,
-                profile,
-                event_callbacks=qos.subscription_events(node.get_logger(), topic),
-                qos_overriding_options=qos.overridable(),
-            )
+            qos.subscribe(node, message, topic, callback, profile)
             for topic, callback, profile in (
                 (TF, lambda msg: take(msg, False), qos.measurements()),
                 (TF_STATIC, lambda msg: take(msg, True), fixed),

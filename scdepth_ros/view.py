@@ -9,7 +9,7 @@ from pathlib import Path
 from scdepth_core.errors import BagError, ConfigError
 from scdepth_core.visualization import save_rgbd_view
 from scdepth_ros.bag import BagReader
-from scdepth_ros.export_tum import add_topic_arguments
+from scdepth_ros.extraction.arguments import add_camera_arguments, camera_of
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.rgbd_frames import RgbdFrame, RgbdFrames
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--near", type=float, default=0.3, help="nearest colour, metres (default: %(default)s)")
     parser.add_argument("--far", type=float, default=10.0, help="farthest colour, and point (default: %(default)s)")
-    add_topic_arguments(parser)
+    add_camera_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,13 +65,7 @@ def draw(bag, args: argparse.Namespace) -> str:
     Raises:
         BagError: when no frame with depth comes after the time asked for.
     """
-    settings = ExtractionSettings(
-        image_topic=args.image_topic,
-        camera_info_topic=args.camera_info_topic,
-        depth_topic=args.depth_topic,
-        use_odometry=False,
-        depth_tolerance=args.depth_tolerance,
-    )
+    settings = ExtractionSettings(**camera_of(args), use_odometry=False)
     with BagReader(bag) as reader:
         source = RgbdFrames(reader, settings)
         length = (reader.end_ns - reader.start_ns) / 1e9

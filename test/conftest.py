@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 
@@ -11,6 +12,7 @@ import torch
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import save_weights
+from scdepth_core.data import SceneFolder
 from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
 
@@ -63,3 +65,16 @@ def untrained_weights(untrained_network, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     save_weights(path, untrained_network.state_dict(), WeightsMetadata(height=64, width=96, dataset="nothing"))
     return path
+
+
+@pytest.fixture
+def imported(tmp_path, capsys):
+    """`scdepth import`, giving the data set that it writes; what it says is in `summary`."""
+
+    def run(layout, source, *options):
+        given = ["import", layout, source, tmp_path / "out", "--json", *options]
+        assert cli.main([str(word) for word in given]) == 0
+        run.summary = json.loads(capsys.readouterr().out)
+        return SceneFolder(tmp_path / "out")
+
+    return run

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from kitti_samples import picture, words, write_kitti_raw
 
 from scdepth_core import cli
-from scdepth_core.data import SceneFolder
 from scdepth_core.data.doctor import examine
-from scdepth_core.data.importers.kitti import nearest_depth
 from scdepth_core.data.importers.source import known_camera
 from scdepth_core.data.importers.tum import _nearest
 from scdepth_core.data.scene_folder import read_depth, read_image
-from scdepth_core.geometry.camera import Camera, scale_intrinsics
+from scdepth_core.geometry.camera import scale_intrinsics
 from scdepth_core.geometry.image_geometry import ImageGeometry
 from scdepth_core.geometry.trajectory import read_tum
 from scdepth_core.presets import CAMERAS
 
-WIDE, HIGH = 124, 38  # a tenth of KITTI
 FRAMES = 4
-
-
-def picture(path, width, height, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (-(-height // 16), -(-width // 16), 3), np.uint8)
-    assert cv2.imwrite(str(path), cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def depth_png(path, pixels):
@@ -37,56 +28,9 @@ def depth_png(path, pixels):
     assert cv2.imwrite(str(path), pixels.astype(np.uint16))
 
 
-def words(values):
-    return " ".join(f"{value:.12e}" for value in np.ravel(values))
-
-
-P2 = np.array([[72.0, 0, 61, 72.0 * 0.06], [0, 72, 17, 0], [0, 0, 1, 0]])  # the colour camera, 6 cm to the left
-LASER = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # x ahead, y left, z up -> optical frame
-
-
 @pytest.fixture
 def kitti_raw(tmp_path):
-    """One date with two drives of 4 frames; the car goes north by a metre a frame."""
-    date = tmp_path / "raw" / "2011_09_26"
-    for drive in ("0001", "0002"):
-        folder = date / f"2011_09_26_drive_{drive}_sync"
-        (folder / "oxts" / "data").mkdir(parents=True)
-        (folder / "velodyne_points" / "data").mkdir(parents=True)
-        for i in range(FRAMES):
-            picture(folder / "image_02" / "data" / f"{i:010d}.png", WIDE, HIGH, i)
-            north = 49.0 + np.degrees(i / 6378137.0)
-            (folder / "oxts" / "data" / f"{i:010d}.txt").write_text(f"{north:.12f} 8.4 112.0 0 0 {np.pi / 2} 1 2 3\n")
-            scan = np.array([[10, 0, 0, 0.5], [20, 0, 0, 0.5], [10, -2, 0, 0.1], [-5, 0, 0, 0.1]], np.float32)
-            scan.tofile(folder / "velodyne_points" / "data" / f"{i:010d}.bin")
-        stamps = "".join(f"2011-09-26 13:02:2{i}.964389445\n" for i in range(FRAMES))
-        (folder / "image_02" / "timestamps.txt").write_text(stamps)
-    (date / "calib_cam_to_cam.txt").write_text(
-        f"calib_time: 09-Jan-2012 13:57:47\nS_rect_02: {WIDE}.0 {HIGH}.0\nR_rect_00: {words(np.eye(3))}\n"
-        f"P_rect_02: {words(P2)}\n"
-    )
-    (date / "calib_velo_to_cam.txt").write_text(f"calib_time: x\nR: {words(LASER)}\nT: 0 0 0\n")
-    (date / "calib_imu_to_velo.txt").write_text(f"calib_time: x\nR: {words(np.eye(3))}\nT: 0 0 0\n")
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def kitti_odometry(tmp_path):
-    """Sequences 00, with poses and scans, and 11, without; the camera goes ahead by 2 m a frame."""
-    root = tmp_path / "odometry"
-    for name in ("00", "11"):
-        folder = root / "sequences" / name
-        for i in range(FRAMES):
-            picture(folder / "image_2" / f"{i:06d}.png", WIDE, HIGH, i)
-        (folder / "times.txt").write_text("".join(f"{0.1 * i:e}\n" for i in range(FRAMES)))
-        text = f"P0: {words(np.eye(3, 4))}\nP2: {words(P2)}\nTr: {words(np.hstack([LASER, np.zeros((3, 1))]))}\n"
-        (folder / "calib.txt").write_text(text)
-    (root / "sequences" / "00" / "velodyne").mkdir()
-    np.array([[10, 0, 0, 1]], np.float32).tofile(root / "sequences" / "00" / "velodyne" / "000000.bin")
-    (root / "poses").mkdir()
-    rows = [np.hstack([np.eye(3), [[0], [0], [2 * i]]]) for i in range(FRAMES)]
-    (root / "poses" / "00.txt").write_text("".join(words(row) + "\n" for row in rows))
-    return root
+    return write_kitti_raw(tmp_path / "raw")
 
 
 @pytest.fixture
@@ -126,70 +70,8 @@ def seven_scenes(tmp_path):
     return tmp_path / "scenes"
 
 
-@pytest.fixture
-def imported(tmp_path, capsys):
-    def run(layout, source, *options):
-        assert cli.main(["import", layout, str(source), str(tmp_path / "out"), "--json", *options]) == 0
-        run.summary = json.loads(capsys.readouterr().out)
-        return SceneFolder(tmp_path / "out")
-
-    return run
-
-
 def poses_of(scene):
     return read_tum(scene.images[0].parent / "poses.txt").poses
-
-
-def test_kitti_raw(kitti_raw, imported):
-    folder = imported("kitti-raw", kitti_raw, "--size", f"{WIDE}x{HIGH}", "--image-format", "png")
-    (train,), (val,) = folder.training, folder.validation
-    assert (train.name, val.name) == ("2011_09_26_drive_0001_sync", "2011_09_26_drive_0002_sync")
-    assert np.allclose(train.K, P2[:, :3], rtol=1e-6)
-    assert (
-        read_image(train.images[2])
-        == read_image(kitti_raw / "2011_09_26" / train.name / "image_02/data/0000000002.png")
-    ).all()
-    stamps = (train.images[0].parent / "timestamps.txt").read_text().split()
-    assert stamps[0] == "1317042140.964389445" and stamps[1] == "1317042141.964389445"
-    assert folder.preset.protocol == "kitti" and folder.depth_factor == 256
-
-
-def test_kitti_scans_become_depth(kitti_raw, imported):
-    """A point 10 m ahead of the laser is at x = 0.06, z = 10; 2 m to its right at x = 2.06; the nearer one counts."""
-    folder = imported("kitti-raw", kitti_raw, "--size", f"{WIDE}x{HIGH}")
-    depth = read_depth(folder.training[0].depths[0], folder.depth_factor)
-    assert sorted(zip(*np.nonzero(depth))) == [(17, 61), (17, 76)]  # 61 + 72 * 0.06 / 10, 61 + 72 * 2.06 / 10
-    assert depth[17, 61] == 10 and depth[17, 76] == 10
-
-
-def test_kitti_raw_poses(kitti_raw, imported):
-    """Driving north at yaw 90 degrees: the optical axis points north, and each frame is a metre further."""
-    poses = poses_of(imported("kitti-raw", kitti_raw).training[0])
-    assert np.allclose(poses[:, :3, 2], [0, 1, 0], atol=1e-6)
-    assert np.allclose(np.diff(poses[:, :3, 3], axis=0), [0, 1, 0], atol=1e-3)
-    assert np.allclose(poses[0, :3, 3], [-0.06, 0, 0], atol=1e-6)  # the colour camera is 6 cm left, which is west
-
-
-def test_scaling_moves_intrinsics_and_depth(kitti_raw, imported):
-    folder = imported("kitti-raw", kitti_raw)  # the preset's size
-    scene = folder.training[0]
-    assert read_image(scene.images[0]).shape == (256, 832, 3)
-    assert np.allclose(scene.K, scale_intrinsics(P2[:, :3], 832 / WIDE, 256 / HIGH), rtol=1e-6)
-    row, column = (int(v[0]) for v in np.nonzero(read_depth(scene.depths[0], 256) == 10))
-    u, v, _ = scene.K @ [0.006, 0, 1]
-    assert (row, column) == (round(v), round(u))
-
-
-def test_kitti_odometry(kitti_odometry, imported):
-    folder = imported("kitti-odometry", kitti_odometry, "--size", f"{WIDE}x{HIGH}", "--validation", "11")
-    (train,), (val,) = folder.training, folder.validation
-    assert (train.name, val.name) == ("00", "11")
-    poses = poses_of(train)
-    assert np.allclose(poses[:, :3, 3], [[-0.06, 0, 2 * i] for i in range(FRAMES)], atol=1e-6)
-    assert not (val.images[0].parent / "poses.txt").exists()
-    assert [depth is not None for depth in train.depths] == [True, False, False, False]
-    assert read_depth(train.depths[0], 256)[17, 61] == 10
-    assert [scene["poses"] for scene in imported.summary["scenes"]] == [FRAMES, 0]
 
 
 def test_tum(tum, imported):
@@ -298,12 +180,6 @@ def test_dataset_yaml_says_where_it_is_from(tum, imported):
     assert entries["preset"] == "tum" and entries["source"] == "scdepth import tum"
 
 
-def test_points_behind_and_beside_the_camera_are_left_out():
-    camera = Camera(10, 10, np.array([[5.0, 0, 5], [0, 5, 5], [0, 0, 1]]))
-    depth = nearest_depth(np.array([[0, 0, -2.0], [0, 0, 0.05], [9, 0, 1], [0, 0, 4], [0, 0, 3]]), camera)
-    assert (np.count_nonzero(depth), depth[5, 5]) == (1, 3)
-
-
 def remove(path):
     return lambda root: next(root.glob(path)).unlink()
 
@@ -340,7 +216,7 @@ def test_what_is_not_as_published(request, layout, spoil, sentence, tmp_path, ca
     [
         (("--scene", "nothing"), "scene 'nothing' is not in"),
         (("--validation", "nothing"), "validation scene 'nothing' is not there"),
-        (("--intrinsics", "1", "2", "3", "4"), "--intrinsics are for tum"),
+        (("--intrinsics", "1", "2", "3", "4"), "--intrinsics is for tum"),
     ],
 )
 def test_wrong_options(seven_scenes, tmp_path, capsys, options, sentence):

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {  # longest prefix wins
     "scdepth_core.errors": 1,
     "scdepth_core.arguments": 1,
+    "scdepth_core.channels": 1,
     "scdepth_core.machine": 1,
     "scdepth_core.measuring": 1,
     "scdepth_core.presets": 1,
@@ -20,6 +21,7 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.networks": 1,
     "scdepth_core.geometry": 2,
     "scdepth_core.checkpoint": 2,
+    "scdepth_core.network_fingerprint": 2,
     "scdepth_core.weights_metadata": 2,
     "scdepth_core.public_checkpoints": 2,
     "scdepth_core.losses": 3,

@@ -1,5 +1,7 @@
 """Depth that the frame before contradicts: planes and motions in closed form, and frames that cannot be compared."""
 
+import json
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -8,11 +10,15 @@ import pytest
 import torch
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import load_motion, load_weights
+from scdepth_core.checkpoint import STARTER_WEIGHTS, load_motion, load_weights
 from scdepth_core.errors import CheckpointError, ConfigError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.inference.backends.libraries import is_installed
+from scdepth_core.inference.convert import ENTRY, describe
+from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.pipeline import FramePipeline
-from scdepth_core.inference.temporal import TemporalConsistency, inconsistency
+from scdepth_core.inference.temporal import TemporalConsistency, inconsistency, refuse_another_training
+from scdepth_core.network_fingerprint import network_fingerprint
 from scdepth_core.networks import DepthNet, PoseNet, RectifyNet
 
 WIDTH, HEIGHT = 96, 64
@@ -154,16 +160,19 @@ def test_impossible_tolerances_are_refused(tolerance):
 # Weights files that carry PoseNet
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def write_checkpoint(path, seed):
     """A training checkpoint of V2 with seeded networks, for 64x96 (HxW)."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     networks = {"depth_net.": DepthNet("resnet18"), "pose_net.": PoseNet(), "rectify_net.": RectifyNet()}
     state = {prefix + name: value for prefix, net in networks.items() for name, value in net.state_dict().items()}
-    path = tmp_path_factory.mktemp("motion") / "last.ckpt"
     settings = {"hyper_parameters": {"version": "v2"}, "datamodule_hyper_parameters": {"height": 64, "width": 96}}
     torch.save({"state_dict": state, **settings}, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("motion") / "last.ckpt", seed=0)
 
 
 def test_a_packed_file_carries_the_motion_along(checkpoint, tmp_path, capsys):
@@ -185,3 +194,88 @@ def test_a_packed_file_carries_the_motion_along(checkpoint, tmp_path, capsys):
         TemporalConsistency.load(None, 0.1, "cpu")
     with pytest.raises(CheckpointError, match="no PoseNet"):
         load_motion(plain)
+
+
+# PoseNet belongs to one DepthNet
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    """A checkpoint of another training."""
+    return write_checkpoint(tmp_path_factory.mktemp("stranger") / "last.ckpt", seed=1)
+
+
+def pack(checkpoint, path, *options):
+    assert cli.main(["pack", str(checkpoint), str(path), *options]) == 0
+    return path
+
+
+def test_motion_of_the_same_training_is_taken(checkpoint, tmp_path, caplog):
+    """Whatever the precision of either file."""
+    whole = pack(checkpoint, tmp_path / "whole.safetensors")
+    both = pack(checkpoint, tmp_path / "both.safetensors", "--with-motion", "--half")
+    for depth, motion in ((whole, checkpoint), (both, checkpoint), (whole, both)):
+        refuse_another_training(depth, motion)
+    assert not caplog.records
+    assert TemporalConsistency.load(whole, 0.1, "cpu", both)
+
+
+def test_motion_of_another_training_is_refused(checkpoint, stranger, tmp_path, capsys):
+    """The sentence names both networks as `scdepth info` does."""
+    depth = pack(checkpoint, tmp_path / "depth.safetensors", "--half")
+    capsys.readouterr()
+    known = {}
+    for path in (depth, stranger):
+        assert cli.main(["info", str(path), "--json"]) == 0
+        known[path] = json.loads(capsys.readouterr().out)["depth_net"]
+    with pytest.raises(ConfigError) as refused:
+        TemporalConsistency.load(depth, 0.1, "cpu", stranger)
+    assert str(refused.value).startswith(
+        f"the PoseNet of '{stranger}' was trained with DepthNet {known[stranger]}, depth comes from DepthNet "
+        f"{known[depth]} of '{depth}', which has another unit – give the checkpoint"
+    )
+    with pytest.raises(ConfigError, match=r"starter.safetensors', which has another unit"):
+        refuse_another_training(STARTER_WEIGHTS, checkpoint)
+
+
+def test_one_changed_parameter_is_another_network():
+    state = {"a.weight": torch.ones(3), "b.num_batches_tracked": torch.tensor(7)}
+    first = network_fingerprint(state)
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert network_fingerprint({"a.weight": torch.ones(3, dtype=torch.float16)}) == first
+    assert network_fingerprint({"a.weight": torch.tensor([1, 1, 1.01])}) != first
+    assert network_fingerprint({"c.weight": torch.ones(3)}) != first
+
+
+def test_a_file_with_posenet_alone_cannot_tell(checkpoint, tmp_path, caplog):
+    """As the public code has them; whoever gives one is told what to see to."""
+    saved = torch.load(checkpoint, weights_only=True)
+    state = {name: value for name, value in saved["state_dict"].items() if name.startswith("pose_net.")}
+    torch.save(saved | {"state_dict": state}, tmp_path / "pose.ckpt")
+    refuse_another_training(checkpoint, tmp_path / "pose.ckpt")
+    assert "pose.ckpt' does not say with which DepthNet it was trained" in caplog.text
+
+
+@pytest.mark.skipif(not is_installed("openvino"), reason="openvino is not installed")
+def test_an_exported_network_says_what_it_was_made_from(checkpoint, stranger, tmp_path, caplog):
+    """Here a graph that does nothing stands for the network; what counts is what the file says of itself."""
+    import openvino
+
+    exported, source = tmp_path / "depth.xml", open_source(checkpoint)
+
+    def write(said):
+        pixels = openvino.opset13.parameter([1], dtype=np.float32)
+        model = openvino.Model([pixels], [pixels])
+        model.set_rt_info(json.dumps(said), [ENTRY])
+        openvino.save_model(model, exported)
+
+    said = json.loads(describe(source, "float32"))
+    write(said)
+    refuse_another_training(exported, checkpoint)
+    assert not caplog.records
+    with pytest.raises(ConfigError, match="depth.xml', which has another unit"):
+        refuse_another_training(exported, stranger)
+    del said["network"]  # an earlier version's
+    write(said)
+    refuse_another_training(exported, stranger)
+    assert "depth.xml' does not say with which DepthNet" in caplog.text

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from scdepth_core.channels import to_grey
 from scdepth_core.errors import ConfigError
 
 STATIC, BLURRED = "static", "blurred"
@@ -95,7 +96,7 @@ class FrameSelector:
 
     def judge(self, image: np.ndarray) -> Verdict:
         """Keep or drop this frame; (H, W, 3) uint8 RGB or (H, W) uint8."""
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+        grey = to_grey(image)
         sharpness = self._relative_sharpness(grey)
         if sharpness is not None and sharpness < self.settings.min_sharpness:
             return Verdict(BLURRED, None, sharpness, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,30 +13,45 @@ from tqdm import tqdm
 from scdepth_core.arguments import image_size
 from scdepth_core.data.frame_selection import SelectionSettings
 from scdepth_core.data.importers import (
+    BenchmarkFrame,
     SourceScene,
     convert,
     kitti_odometry_scenes,
     kitti_raw_scenes,
+    kitti_test_frames,
+    read_split,
     seven_scenes,
     tum_scenes,
+    write_benchmark,
 )
+from scdepth_core.data.importers.kitti_odometry import WITHOUT_POSES
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.presets import PRESETS
 
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How somebody publishes recordings: name of the preset, what lists the scenes, which come along only by name."""
+
+    preset: str
+    find: Callable
+    by_name: tuple[str, ...] = ()
+
+
 LAYOUTS = {
-    "kitti-raw": ("kitti_raw", kitti_raw_scenes),
-    "kitti-odometry": ("kitti_odometry", kitti_odometry_scenes),
-    "tum": ("tum", tum_scenes),
-    "7scenes": ("7scenes", seven_scenes),
+    "kitti-raw": Layout("kitti_raw", kitti_raw_scenes),
+    "kitti-odometry": Layout("kitti_odometry", kitti_odometry_scenes, by_name=WITHOUT_POSES),
+    "tum": Layout("tum", tum_scenes),
+    "7scenes": Layout("7scenes", seven_scenes),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes recordings in the layout of their authors as a data set: images rectified and scaled, intrinsics that "
-        "follow, depth (laser scans projected) and poses where the layout has them. The data set says its preset, so "
-        "that evaluation takes the right protocol."
+        "follow, depth (laser scans projected at the recorded size) and poses where the layout has them. The data set "
+        "says its preset, so that evaluation takes the right protocol."
     )
     parser.add_argument("layout", choices=tuple(LAYOUTS), help="whose layout SRC has")
     parser.add_argument("src", type=Path, help="folder of dates, sequences or scenes, as unpacked")
@@ -46,7 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation",
         nargs="+",
         metavar="NAME",
-        help="scenes for val.txt (default: the authors' test split, else the last, else the end of the only one)",
+        help="scenes for val.txt (default: the published split, 09 and 10 of kitti-odometry for one, else the last, "
+        "else the end of the only one)",
+    )
+    parser.add_argument(
+        "--split",
+        type=Path,
+        metavar="FILE",
+        help="list of kitti-raw test frames, such as Eigen's, with lines 'DATE/DRIVE_sync 0000000005 l' or "
+        "'DATE/DRIVE_sync/image_02/data/0000000005.jpg': they become testing/, as recorded and with depth as published "
+        "figures count it, and their drives are neither for training nor for validation",
     )
     parser.add_argument(
         "--min-motion",
@@ -62,41 +87,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the data set and print what became of each scene."""
-    if args.intrinsics and args.layout != "tum":
-        raise ConfigError(f"--intrinsics are for tum, '{args.layout}' brings its own")
+    for option, layout in (("intrinsics", "tum"), ("split", "kitti-raw")):
+        if getattr(args, option) and args.layout != layout:
+            raise ConfigError(f"--{option} is for {layout}, '{args.layout}' brings its own – leave it out")
     if not args.src.is_dir():
         raise DataError(f"'{args.src}' is not a folder – give the recordings as they are unpacked")
-    preset_name, _ = LAYOUTS[args.layout]
-    preset = PRESETS[preset_name]
-    scenes = _chosen(args)
+    preset = PRESETS[LAYOUTS[args.layout].preset]
+    tests, test_scenes = _tests(args)
+    scenes, left_out = _chosen(args, test_scenes)
     width, height = args.size or (preset.width, preset.height)
     selection = SelectionSettings(min_motion=args.min_motion, min_sharpness=0) if args.min_motion else None
-    attributes = {"preset": preset_name, "source": f"scdepth import {args.layout}"}
+    attributes = {"preset": LAYOUTS[args.layout].preset, "source": f"scdepth import {args.layout}"}
+    attributes |= {"split": args.split.name} if args.split else {}
     options = {"depth_factor": preset.depth_factor, "image_format": args.image_format, "attributes": attributes}
-    total = sum(len(scene.frames) for scene in scenes)
+    total = sum(len(scene.frames) for scene in scenes) + len(tests)
     with (
         DatasetWriter(args.out, width=width, height=height, **options) as writer,
         tqdm(total=total, unit="frame", desc="importing", disable=None) as bar,
     ):
-        converted = convert(scenes, writer, args.validation, selection, bar.update)
+        write_benchmark(tests, writer, bar.update)
+        converted = []
+        if scenes or args.validation:
+            converted = convert(scenes, writer, args.validation, selection, bar.update)
     rows = [dataclasses.asdict(scene) for scene in converted]
-    if args.json:
-        print(json.dumps({"out": str(args.out), "width": width, "height": height, "scenes": rows}))
-        return 0
-    for row in rows:
-        dropped = "".join(f", {count} {reason}" for reason, count in row["dropped"].items())
-        kept = f"{row['kept']} frames{dropped}, {row['depths']} depths, {row['poses']} poses"
-        print("; ".join([f"{row['name']} ({row['split']}): {kept}", *row["notes"]]))
-    print(f"{args.out}: {sum(row['kept'] for row in rows if row['split'] != 'none')} frames of {width}x{height}")
+    result = {"out": str(args.out), "width": width, "height": height, "scenes": rows, "left_out": left_out}
+    result["testing"] = {"frames": len(tests), "scenes": sorted(test_scenes)}
+    print(json.dumps(result) if args.json else _sentences(result))
     return 0
 
 
-def _chosen(args: argparse.Namespace) -> list[SourceScene]:
-    """The scenes asked for; others are not read, and may be incomplete."""
-    _, find = LAYOUTS[args.layout]
-    readers = find(args.src, args.intrinsics) if args.layout == "tum" else find(args.src)
-    unknown = [name for name in args.scene or () if name not in readers]
-    if unknown:
-        raise DataError(f"scene '{unknown[0]}' is not in '{args.src}', expected some of {', '.join(readers)}")
-    chosen = [read for name, read in readers.items() if not args.scene or name in args.scene]
-    return [read() for read in tqdm(chosen, unit="scene", desc="listing", disable=None)]
+def _tests(args: argparse.Namespace) -> tuple[list[BenchmarkFrame], set[str]]:
+    """The frames of --split, and the scenes that they are of, which are for nothing else."""
+    if args.split is None:
+        return [], set()
+    split = read_split(args.split)
+    return kitti_test_frames(args.src, split), {frame.drive for frame in split}
+
+
+def _chosen(args: argparse.Namespace, test_scenes: set[str]) -> tuple[list[SourceScene], list[str]]:
+    """The scenes for training and validation, and the names of those left out; these are not read.
+
+    Raises:
+        DataError: a name is unknown or of a test scene, or there is none left and nothing to test on.
+    """
+    layout = LAYOUTS[args.layout]
+    readers = layout.find(args.src, args.intrinsics) if args.layout == "tum" else layout.find(args.src)
+    named = [*(args.scene or ()), *(args.validation or ())]
+    for name in args.scene or ():
+        if name not in readers:
+            raise DataError(f"scene '{name}' is not in '{args.src}', expected some of {', '.join(readers)}")
+    for name in named:
+        if name in test_scenes:
+            raise DataError(f"scene '{name}' has test frames of '{args.split}', so it can only be for testing")
+    left_out = [name for name in layout.by_name if name in readers and name not in named]
+    wanted = [name for name in readers if not args.scene or name in args.scene]
+    chosen = [name for name in wanted if name not in test_scenes and name not in left_out]
+    if not chosen and not test_scenes:
+        raise DataError(f"'{args.src}' has only scenes that come along by name – name some of {', '.join(left_out)}")
+    scenes = [readers[name]() for name in tqdm(chosen, unit="scene", desc="listing", disable=None)]
+    return scenes, [] if args.scene else left_out
+
+
+def _sentences(result: dict) -> str:
+    """A line for each scene, one for what was left out, one for the test frames, one for all."""
+    lines = []
+    for row in result["scenes"]:
+        dropped = "".join(f", {count} {reason}" for reason, count in row["dropped"].items())
+        kept = f"{row['kept']} frames{dropped}, {row['depths']} depths, {row['poses']} poses"
+        lines.append("; ".join([f"{row['name']} ({row['split']}): {kept}", *row["notes"]]))
+    if result["left_out"]:
+        lines.append(f"left out, as no poses of them are published: {', '.join(result['left_out'])} (see --scene)")
+    if result["testing"]["frames"]:
+        drives = len(result["testing"]["scenes"])
+        lines.append(f"testing: {result['testing']['frames']} frames of {drives} scenes, which are for nothing else")
+    kept = sum(row["kept"] for row in result["scenes"] if row["split"] != "none")
+    return "\n".join([*lines, f"{result['out']}: {kept} frames of {result['width']}x{result['height']}"])

@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from scdepth_core.data.finished_folder import FinishedFolder
+from scdepth_core.data.scene_folder import read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.trajectory import tum_line, tum_stamp
 
@@ -31,7 +32,7 @@ class DatasetWriter:
 
     Args:
         root: where the finished data set appears; must not exist.
-        width, height: size of all its images, pixels.
+        width, height: size of all images of its scenes, pixels.
         depth_factor: units per metre of the 16-bit depth files.
         image_format: "jpg" or "png".
         attributes: further entries of dataset.yaml (fps, source, ...), plain YAML values.
@@ -82,6 +83,21 @@ class DatasetWriter:
         if (self._folder(name)).exists():
             raise DataError(f"scene '{name}' exists already – scenes need different names")
         return SceneWriter(self._folder(name), K, self)
+
+    def add_test(self, stem: str, image: Path, depth: np.ndarray) -> None:
+        """A test frame: its file as it is, whatever its size, and its depth (H, W) metres, 0 or NaN where unknown.
+
+        Raises:
+            DataError: the file is no picture, or of another size than the depth.
+        """
+        size = read_image(image).shape[:2]
+        if size != depth.shape:
+            raise DataError(f"'{image}' is {size}, its depth {depth.shape} (H, W) – give the frames as recorded")
+        for folder in ("color", "depth"):
+            (self.partial / "testing" / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(image, self.partial / "testing" / "color" / f"{stem}{image.suffix}")
+        path = self.partial / "testing" / "depth" / f"{stem}.png"
+        write_picture(path, depth_to_units(depth, self.depth_factor))
 
     def remove_scene(self, name: str) -> None:
         """Take a written scene out again."""
@@ -169,16 +185,18 @@ class SceneWriter:
         Args:
             image: (H, W, 3) uint8 RGB, or (H, W) uint8.
             stamp_ns: time of the exposure, nanoseconds.
-            depth: (H, W) metres; NaN, 0 and what 16 bits cannot hold are written as 0, no value.
+            depth: (h, w) metres of the same view, at any resolution; NaN, 0 and what 16 bits cannot hold are written
+                as 0, no value.
             pose: (4, 4) camera (optical frame) in the world, metres.
 
         Returns:
             the frame's stem.
         """
         size = (self.dataset.height, self.dataset.width)
-        if image.shape[:2] != size or (depth is not None and depth.shape != size):
-            shapes = f"image {image.shape}" + ("" if depth is None else f" and depth {depth.shape}")
-            raise DataError(f"{shapes} of scene '{self.name}' do not have the data set's size {size} (H, W)")
+        if image.shape[:2] != size:
+            raise DataError(
+                f"image {image.shape} of scene '{self.name}' does not have the data set's size {size} (H, W)"
+            )
         stem = f"{self.frames:06d}"
         pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         write_picture(self.folder / f"{stem}.{self.dataset.image_format}", pixels)

@@ -18,16 +18,16 @@ import torch
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, unreported
 from scdepth_core.inference.lean import LeanDepthNet
-from scdepth_core.weights_metadata import WeightsMetadata
 
 INPUT, OUTPUT = "pixels", "depth"
 FILE_FORMAT = "scdepth-export-1"
 ENTRY = "scdepth"  # under which a file keeps what describe() says
 
 
-def describe(metadata: WeightsMetadata, precision: str) -> str:
+def describe(source: Source, precision: str) -> str:
     """What an exported file says of itself, as JSON."""
-    return json.dumps({"format": FILE_FORMAT, "precision": precision, "metadata": dataclasses.asdict(metadata)})
+    said = {"format": FILE_FORMAT, "precision": precision, "metadata": dataclasses.asdict(source.metadata)}
+    return json.dumps(said | {"network": source.fingerprint})
 
 
 def exported_program(source: Source, precision: str) -> torch.export.ExportedProgram:
@@ -40,7 +40,7 @@ def exported_program(source: Source, precision: str) -> torch.export.ExportedPro
 def torch_export_bytes(source: Source, precision: str) -> bytes:
     """A .pt2 archive, with describe() as the extra file 'scdepth'."""
     file = io.BytesIO()
-    extra = {ENTRY: describe(source.metadata, precision)}
+    extra = {ENTRY: describe(source, precision)}
     with quiet():
         torch.export.save(exported_program(source, precision), file, extra_files=extra)
     return file.getvalue()
@@ -59,7 +59,7 @@ def onnx_bytes(source: Source, precision: str) -> bytes:
             exported_program(source, precision), dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
         )
     model = program.model_proto
-    model.metadata_props.add(key=ENTRY, value=describe(source.metadata, precision))
+    model.metadata_props.add(key=ENTRY, value=describe(source, precision))
     return model.SerializeToString()
 
 
@@ -83,7 +83,7 @@ def openvino_model(source: Source, precision: str):
     model.reshape(list(source.shape))
     model.inputs[0].get_tensor().set_names({INPUT})
     model.outputs[0].get_tensor().set_names({OUTPUT})
-    model.set_rt_info(describe(source.metadata, precision), [ENTRY])
+    model.set_rt_info(describe(source, precision), [ENTRY])
     return model
 
 

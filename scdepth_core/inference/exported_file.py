@@ -38,7 +38,8 @@ def _exported(path: Path) -> Source:
         said = json.loads({".onnx": _entry_of_onnx, ".xml": _entry_of_openvino}[path.suffix](path) or "{}")
         if said.get("format") != FILE_FORMAT:
             raise ValueError(f"its format is {said.get('format')}, expected {FILE_FORMAT}")
-        return Source(metadata_from_json(said["metadata"]), file=path, file_precision=said["precision"])
+        found = {"file_precision": said["precision"], "file_network": said.get("network", "")}
+        return Source(metadata_from_json(said["metadata"]), file=path, **found)
     except BackendError:
         raise
     except Exception as error:  # each library has its own kinds for a file that it cannot read

@@ -11,6 +11,7 @@ from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks, read_training_checkpoint
 from scdepth_core.inference.backends import FILE_ENDINGS
 from scdepth_core.inference.exported_file import open_source
+from scdepth_core.network_fingerprint import network_fingerprint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,7 @@ def describe(path: Path) -> dict:
         "bytes": path.stat().st_size,
         "networks": {name: sum(value.numel() for value in state.values()) for name, state in networks.items()},
         "precision": sorted({str(value.dtype).removeprefix("torch.") for value in floats}),
+        "depth_net": network_fingerprint(networks["DepthNet"]) if "DepthNet" in networks else "",
         **dataclasses.asdict(metadata),
     }
     if path.suffix != ".safetensors":
@@ -58,6 +60,7 @@ def _describe_exported(path: Path) -> dict:
         "bytes": sum(file.stat().st_size for file in files),
         "networks": {},
         "precision": [source.file_precision],
+        "depth_net": source.fingerprint,
         **dataclasses.asdict(source.metadata),
     }
 
@@ -78,8 +81,8 @@ def as_text(found: dict) -> str:
         "scale": f"{unit:g} metres a unit" if unit else "not known: depth is in network units",
         "depth range": f"{depths[0]:.4g} to {depths[1]:.4g} network units"
         + (f", {unit * depths[0]:.3g} to {unit * depths[1]:.3g} m" if unit else ""),
-        "data set": found["dataset"] or "not noted",
-        "fingerprint": found["fingerprint"] or "not noted",
+        "depth network": f"fingerprint {found['depth_net'] or 'not noted'}",
+        "data set": f"{found['dataset'] or 'not noted'}, fingerprint {found['fingerprint'] or 'not noted'}",
     }
     if found.get("global_step") is not None:
         lines["trained"] = f"{found['global_step']} steps, epoch {found['epoch']}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from scdepth_core.channels import to_rgb
 from scdepth_core.errors import CameraError, ConfigError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.point_cloud import RayTable, point_cloud
@@ -218,7 +219,7 @@ def rectified(rgb: np.ndarray, tables: CameraTables | None) -> np.ndarray:
     """The picture (H, W, 3) without lens distortion, if its camera is known; grey becomes three equal channels."""
     if tables is not None:
         rgb = tables.rectifier(rgb)
-    return cv2.cvtColor(rgb, cv2.COLOR_GRAY2RGB) if rgb.ndim == 2 else rgb
+    return to_rgb(rgb)
 
 
 def only(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -39,5 +39,5 @@ def quantized_model(source: Source, precision: str = "int8"):
             subset_size=len(source.calibration),
             ignored_scope=nncf.IgnoredScope(names=convolutions[-1:]),
         )
-    quantized.set_rt_info(describe(source.metadata, precision), [ENTRY])
+    quantized.set_rt_info(describe(source, precision), [ENTRY])
     return quantized

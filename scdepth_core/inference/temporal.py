@@ -6,18 +6,23 @@ What is seen now, moved to where the camera was, has the depth D_a there; the la
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from scdepth_core.checkpoint import STARTER_WEIGHTS
+from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks
 from scdepth_core.data.frame_selection import mean_difference
 from scdepth_core.errors import CheckpointError, ConfigError
 from scdepth_core.geometry.camera import scale_intrinsics
+from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.motion_estimator import MotionEstimator
+from scdepth_core.network_fingerprint import network_fingerprint
 from scdepth_core.networks.normalization import resize_for_network
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_NS = 1_000_000_000  # between two frames that are compared; PoseNet knows small motions
 _SAME_VIEW = 1.0  # grey levels: pictures that differ by less show no motion to compare by
@@ -53,22 +58,32 @@ class TemporalConsistency:
         self._last: _Moment | None = None
 
     @classmethod
-    def load(cls, weights: str | Path | None, tolerance: float, device: str = "auto") -> TemporalConsistency:
+    def load(
+        cls, weights: str | Path | None, tolerance: float, device: str = "auto", motion: str | Path | None = None
+    ) -> TemporalConsistency:
         """With the PoseNet of a training checkpoint, or of an inference file that `scdepth pack --with-motion` wrote.
 
+        Args:
+            weights: the file that depth comes from; None: the starter weights.
+            motion: the file with the PoseNet; None: the same.
+
         Raises:
-            ConfigError: the file holds none, in a sentence that says what does.
+            ConfigError: the file holds none, or one that was trained with another DepthNet, in a sentence that says
+                what does.
         """
+        depth = STARTER_WEIGHTS if weights is None else weights
         try:
-            motion = MotionEstimator.load(STARTER_WEIGHTS if weights is None else weights, device)
+            estimator = MotionEstimator.load(motion or depth, device)
+            if motion is not None:
+                refuse_another_training(depth, motion)
         except CheckpointError as error:
             raise ConfigError(
                 f"temporal_tolerance needs the PoseNet of the training: {error}; 'scdepth pack CKPT OUT --with-motion' "
                 "writes a file with both"
             ) from error
-        blank = np.zeros((motion.metadata.height, motion.metadata.width, 3), np.uint8)
-        motion.relative(blank, blank, np.eye(3))  # the first run takes longer than all others
-        return cls(motion, tolerance)
+        blank = np.zeros((estimator.metadata.height, estimator.metadata.width, 3), np.uint8)
+        estimator.relative(blank, blank, np.eye(3))  # the first run takes longer than all others
+        return cls(estimator, tolerance)
 
     def restart(self) -> None:
         """Forget the last frame."""
@@ -110,6 +125,31 @@ class TemporalConsistency:
         K = scale_intrinsics(np.asarray(K, np.float64), wanted[0] / width, wanted[1] / height)
         small = cv2.resize(depth, wanted, interpolation=cv2.INTER_LINEAR)
         return _Moment(resize_for_network(rgb, *wanted), small, K, depth.shape, stamp_ns)
+
+
+def refuse_another_training(depth: str | Path, motion: str | Path) -> None:
+    """Raise ConfigError when the DepthNet beside the PoseNet of `motion` is not that of `depth`.
+
+    Each DepthNet has a unit of its own, in which the PoseNet that was trained with it measures; with another one every
+    frame would contradict the one before, or none. A file without a DepthNet (the public code keeps them apart), or an
+    exported one of an earlier version, cannot tell: that is a warning.
+    """
+    networks, _ = load_networks(motion)
+    beside = network_fingerprint(networks["DepthNet"]) if "DepthNet" in networks else ""
+    used = open_source(depth).fingerprint
+    if not (used and beside):
+        silent = depth if beside else motion
+        logger.warning(
+            "'%s' does not say with which DepthNet it was trained – the PoseNet of '%s' has to be of the training "
+            "that '%s' is from, else temporal_tolerance masks what is right",
+            *(silent, motion, depth),
+        )
+    elif used != beside:
+        raise ConfigError(
+            f"the PoseNet of '{motion}' was trained with DepthNet {beside}, depth comes from DepthNet {used} of "
+            f"'{depth}', which has another unit – give the checkpoint that these weights were exported from, or a file "
+            "of 'scdepth pack CKPT OUT --with-motion' for both"
+        )
 
 
 def inconsistency(

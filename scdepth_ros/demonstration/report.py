@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scdepth_core.channels import to_rgb
 from scdepth_core.errors import BagError
 from scdepth_core.evaluation import Evaluation, evaluate
 from scdepth_core.geometry.rectification import Rectifier
@@ -16,7 +17,7 @@ from scdepth_core.metrics import Protocol
 from scdepth_core.visualization import save_cloud_views, save_depth_sheet
 from scdepth_ros.bag import BagMessage, BagReader
 from scdepth_ros.extraction.topics import Topics
-from scdepth_ros.messages import decode_camera_info, decode_depth, decode_image
+from scdepth_ros.messages import decode_camera_info, decode_depth, decode_image, stamp_ns
 from scdepth_ros.topics import DEPTH
 
 TOLERANCE_NS = 20_000_000  # between a depth image of the node and a measured one
@@ -74,11 +75,11 @@ def _compare(source: Path, output: Path, topics: Topics, rectifier: Rectifier) -
             if index % step:
                 continue
             depth = message.decode()
-            stamp = _stamp_ns(depth)
+            stamp = stamp_ns(depth.header)
             image, truth = images.nearest(stamp), truths and truths.nearest(stamp)
             if image is not None:
                 measured = None if truth is None else rectifier.rectify_depth(decode_depth(truth))
-                yield Compared(_rgb(rectifier(decode_image(image))), decode_depth(depth), measured)
+                yield Compared(to_rgb(rectifier(decode_image(image))), decode_depth(depth), measured)
 
 
 class _Stream:
@@ -88,15 +89,15 @@ class _Stream:
         self._messages: Iterator[BagMessage] = bag.messages([topic])
         self._next = None
 
-    def nearest(self, stamp_ns: int):
-        """The first message no older than TOLERANCE_NS before the stamp, if it is within TOLERANCE_NS after."""
-        while self._next is None or self._next[0] < stamp_ns - TOLERANCE_NS:
+    def nearest(self, wanted_ns: int):
+        """The first message no older than TOLERANCE_NS before that stamp, if it is within TOLERANCE_NS after."""
+        while self._next is None or self._next[0] < wanted_ns - TOLERANCE_NS:
             message = next(self._messages, None)
             if message is None:
                 return None
             decoded = message.decode()
-            self._next = _stamp_ns(decoded), decoded
-        return self._next[1] if self._next[0] <= stamp_ns + TOLERANCE_NS else None
+            self._next = stamp_ns(decoded.header), decoded
+        return self._next[1] if self._next[0] <= wanted_ns + TOLERANCE_NS else None
 
 
 def _keep_some(frames: Iterator[Compared], kept: list[Compared]) -> Iterator[Compared]:
@@ -123,13 +124,3 @@ def _note(result: Evaluation) -> str:
         f"abs_rel {result.errors['set']['abs_rel']:.3f} with one scale for all {result.images} frames "
         f"(a constant depth: {result.constant['abs_rel']:.3f}), scale spread {result.scale_spread:.3f}"
     )
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-
-
-def _stamp_ns(message) -> int:
-    stamp = message.header.stamp
-    nanoseconds = stamp.nanosec if hasattr(stamp, "nanosec") else stamp.nsec  # ROS 2, ROS 1
-    return stamp.sec * 10**9 + nanoseconds

@@ -50,15 +50,7 @@ class TopicRecorder:
             now = self._node.get_clock().now().nanoseconds
             self._take(Serialized(topic, type_name, data, now))
 
-        self._node.create_subscription(
-            message,
-            topic,
-            on_message,
-            recorder_qos([]) if profile is None else profile,
-            event_callbacks=qos.subscription_events(self._node.get_logger(), topic),
-            qos_overriding_options=qos.overridable(),
-            raw=True,
-        )
+        qos.subscribe(self._node, message, topic, on_message, profile or recorder_qos([]), raw=True)
         self.topics[topic] = type_name
 
     def subscribe_to_published(self, names: Collection[str], add_topic: Callable[[str, str, list], None]) -> list[str]:

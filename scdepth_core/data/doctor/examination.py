@@ -154,7 +154,7 @@ def _examine_scene(
         elif image is not None:
             record.add(path, image)
         if depth is not None and described.depth_factor is not None:
-            check_depth(depth, described.depth_factor, _size(image), found)
+            check_depth(depth, described.depth_factor, _size(image), found, scene.K)
         yield
     _missing_depths(scene, found)
     check_stamps_and_poses(scene, found)

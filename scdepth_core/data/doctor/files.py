@@ -27,8 +27,14 @@ def check_image(path: Path, found: list[Finding]) -> np.ndarray | None:
         return None
 
 
-def check_depth(path: Path, depth_factor: float, size: tuple[int, int] | None, found: list[Finding]) -> None:
-    """Findings about the ground truth of an image of `size` (height, width), which may be unknown."""
+def check_depth(
+    path: Path, depth_factor: float, size: tuple[int, int] | None, found: list[Finding], K: np.ndarray | None = None
+) -> None:
+    """Findings about the ground truth of an image of `size` (height, width), which may be unknown.
+
+    Depth may have another resolution than the image. Where K says that the image was stretched, it may also have the
+    shape that the image had before, when its pixels were square.
+    """
     try:
         depth = read_depth(path, depth_factor)
     except DataError as error:
@@ -40,7 +46,9 @@ def check_depth(path: Path, depth_factor: float, size: tuple[int, int] | None, f
     if size is None:
         return
     height, width = depth.shape
-    if abs(width / height / (size[1] / size[0]) - 1) > ASPECT_TOLERANCE:
+    shapes = [size[1] / size[0]]
+    shapes += [] if K is None else [shapes[0] * float(K[1, 1] / K[0, 0])]
+    if all(abs(width / height / shape - 1) > ASPECT_TOLERANCE for shape in shapes):
         problem = f"depth is {width}x{height}, its image {size[1]}x{size[0]}: another shape"
         found.append(Finding.error("depth size", path, problem, "crop both alike, so that they show the same"))
 

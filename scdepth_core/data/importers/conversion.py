@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scdepth_core.data.frame_selection import FrameSelector, SelectionSettings
-from scdepth_core.data.importers.source import SourceScene
+from scdepth_core.data.importers.source import BenchmarkFrame, SourceScene
 from scdepth_core.data.scene_folder import read_image
 from scdepth_core.data.scene_writer import DatasetWriter
 from scdepth_core.errors import DataError
@@ -70,6 +70,19 @@ def convert(
         if whole.kept > FEWEST_FRAMES:
             converted.append(_split_tail(writer, whole))
     return converted
+
+
+def write_benchmark(
+    frames: list[BenchmarkFrame], writer: DatasetWriter, progress: Callable[[], object] = lambda: None
+) -> None:
+    """Write test frames into a data set that is open, as they were recorded; `progress` is called after each.
+
+    Raises:
+        DataError: a picture cannot be decoded, or has another size than its depth.
+    """
+    for frame in frames:
+        writer.add_test(frame.stem, frame.image, frame.depth())
+        progress()
 
 
 def _validation(scenes: list[SourceScene]) -> list[str]:

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from scdepth_core.data.importers.source import DepthSource, need, numbers
 from scdepth_core.errors import DataError
-from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.image_geometry import ImageGeometry
+from scdepth_core.geometry.camera import Camera, shift_intrinsics
 from scdepth_core.geometry.sparse_depth import sparse_depth
 
 NEAREST = 0.1  # metres; closer points have no sensible projection
+
+
+@dataclass(frozen=True)
+class LaserCamera:
+    """The left colour camera and where the laser scanner is.
+
+    Attributes:
+        camera: of the recorded images, which are rectified.
+        from_laser: (4, 4), takes points of the scanner (x ahead, y left, z up, metres) into the camera's frame.
+    """
+
+    camera: Camera
+    from_laser: np.ndarray
+
+    def depth(self, scan: np.ndarray) -> np.ndarray:
+        """Depth (H, W) float32 of a scan (N, 3) at the recorded size, 0 where no point is: z in the camera's frame.
+
+        A point is in the pixel whose centre is nearest, centres being at integers, as everywhere in this package.
+        """
+        points = self._points(scan)
+        return np.nan_to_num(sparse_depth(points[points[:, 2] > NEAREST], self.camera))
+
+    def published_depth(self, scan: np.ndarray) -> np.ndarray:
+        """The same as the published figures on Eigen's split count it, (H, W) float32, 0 where no point is.
+
+        It differs in two things: pixels are counted from 1, as KITTI's own tools do, so that a point is one row and
+        one column further up and left; and depth is the distance ahead of the scanner, which is 0.27 m behind the
+        camera. What is behind the scanner is left out.
+        """
+        points, ahead = self._points(scan), scan[:, 0]
+        kept = (ahead > 0) & (points[:, 2] > NEAREST)
+        camera = replace(self.camera, K=shift_intrinsics(self.camera.K, 1, 1))
+        return np.nan_to_num(sparse_depth(points[kept], camera, ahead[kept]))
+
+    def _points(self, scan: np.ndarray) -> np.ndarray:
+        return scan @ self.from_laser[:3, :3].T + self.from_laser[:3, 3]
 
 
 def read_calibration(path: Path, wanted: dict[str, int]) -> dict[str, np.ndarray]:
@@ -44,21 +80,14 @@ def rigid(rotation: np.ndarray, translation=(0, 0, 0)) -> np.ndarray:
     return transform
 
 
-def scan_depth(path: Path, camera_from_laser: np.ndarray) -> DepthSource | None:
-    """Sparse depth from a laser scan (x, y, z, reflectance; float32); None where there is no such file."""
-    if not path.exists():
-        return None
-
-    def project(geometry: ImageGeometry) -> np.ndarray:
-        scan = np.fromfile(path, np.float32)
-        if scan.size % 4:
-            raise DataError(f"'{path}' has {scan.size} numbers, expected four a point – get it again")
-        points = scan.reshape(-1, 4)[:, :3] @ camera_from_laser[:3, :3].T + camera_from_laser[:3, 3]
-        return nearest_depth(points, geometry.camera)
-
-    return project
+def scan_depth(path: Path, laser: LaserCamera) -> DepthSource | None:
+    """Sparse depth of a laser scan at the recorded size; None where there is no such file."""
+    return (lambda _: laser.depth(read_scan(path))) if path.exists() else None
 
 
-def nearest_depth(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """Depth image (H, W) float32 of points (N, 3) in the camera's frame; of several in a pixel the nearest, 0: none."""
-    return np.nan_to_num(sparse_depth(points[points[:, 2] > NEAREST], camera))
+def read_scan(path: Path) -> np.ndarray:
+    """Points (N, 3) float64 of a scan, metres; the file has x, y, z, reflectance in float32."""
+    scan = np.fromfile(path, np.float32)
+    if scan.size % 4:
+        raise DataError(f"'{path}' has {scan.size} numbers, expected four a point – get it again")
+    return scan.reshape(-1, 4)[:, :3].astype(np.float64)

@@ -1,6 +1,7 @@
 """KITTI odometry: SRC/sequences/<number>/ with image_2, calib.txt, times.txt; SRC/poses/<number>.txt for 00 to 10.
 
 Images of the left colour camera, depth from velodyne/ where it is, poses moved from the grey camera to the colour one.
+As in published work, 00 to 08 are for training, 09 and 10 for validation. Poses of 11 to 21 are not published.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scdepth_core.data.importers.kitti import projection, read_calibration, rigid, scan_depth
+from scdepth_core.data.importers.kitti import LaserCamera, projection, read_calibration, rigid, scan_depth
 from scdepth_core.data.importers.source import SceneReader, SourceFrame, SourceScene, need, numbers
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
+
+VALIDATION = ("09", "10")
+WITHOUT_POSES = tuple(str(number) for number in range(11, 22))
 
 
 def kitti_odometry_scenes(root: Path) -> dict[str, SceneReader]:
@@ -38,20 +42,20 @@ def _sequence(folder: Path, poses_file: Path) -> SourceScene:
     K, from_reference = projection(read_calibration(folder / "calib.txt", {"P2": 12})["P2"])
     height, width = read_image(images[0]).shape[:2]
     poses = _poses(poses_file, len(images), from_reference)
-    scans, camera_from_laser = folder / "velodyne", None
+    camera, scans, laser = Camera(width, height, K), folder / "velodyne", None
     if scans.is_dir():
-        laser = read_calibration(folder / "calib.txt", {"Tr": 12})["Tr"].reshape(3, 4)
-        camera_from_laser = from_reference @ rigid(laser[:, :3], laser[:, 3])
+        Tr = read_calibration(folder / "calib.txt", {"Tr": 12})["Tr"].reshape(3, 4)
+        laser = LaserCamera(camera, from_reference @ rigid(Tr[:, :3], Tr[:, 3]))
     frames = [
         SourceFrame(
             image,
             round(stamp * 1e9),
-            None if camera_from_laser is None else scan_depth(scans / f"{image.stem}.bin", camera_from_laser),
+            None if laser is None else scan_depth(scans / f"{image.stem}.bin", laser),
             pose,
         )
         for image, stamp, pose in zip(images, stamps, poses)
     ]
-    return SourceScene(folder.name, Camera(width, height, K), frames)
+    return SourceScene(folder.name, camera, frames, folder.name in VALIDATION)
 
 
 def _poses(path: Path, count: int, from_reference: np.ndarray) -> list:

@@ -12,9 +12,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scdepth_core.data.importers.kitti import projection, read_calibration, rigid, scan_depth
-from scdepth_core.data.importers.source import SceneReader, SourceFrame, SourceScene, need, numbers
-from scdepth_core.data.scene_folder import image_files
+from scdepth_core.data.importers.kitti import (
+    LaserCamera,
+    projection,
+    read_calibration,
+    read_scan,
+    rigid,
+    scan_depth,
+)
+from scdepth_core.data.importers.kitti_split import SplitFrame
+from scdepth_core.data.importers.source import BenchmarkFrame, SceneReader, SourceFrame, SourceScene, need, numbers
+from scdepth_core.data.scene_folder import IMAGE_SUFFIXES, image_files
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
 
@@ -27,30 +35,74 @@ def kitti_raw_scenes(root: Path) -> dict[str, SceneReader]:
     Raises:
         DataError: there is none; from a reader, its drive lacks images or calibration.
     """
+    return {name: partial(_drive, folder) for name, folder in _drives(root).items()}
+
+
+def kitti_test_frames(root: Path, split: list[SplitFrame]) -> list[BenchmarkFrame]:
+    """The frames of a split, with depth as the published figures count it.
+
+    Raises:
+        DataError: images or laser scans of some are missing, or a drive's calibration is.
+    """
+    drives = _drives(root)
+    lasers = {name: _laser(drives[name].parent) for name in {frame.drive for frame in split} if name in drives}
+    tests, missing = [], []
+    for frame in split:
+        folder = drives.get(frame.drive, root / "*" / frame.drive)
+        image, scan = _image(folder, frame.index), folder / "velodyne_points" / "data" / f"{frame.index:010d}.bin"
+        missing += [path for path in (image, scan) if not path.exists()][:1]
+        if not missing:
+            depth = partial(_published_depth, lasers[frame.drive], scan)
+            tests.append(BenchmarkFrame(f"{frame.drive}_{frame.index:010d}", image, depth))
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(split)} test frames are not complete, the first lacks '{missing[0]}' – get the "
+            "drives of the split with their laser scans, or take these lines out of a copy of the list"
+        )
+    return tests
+
+
+def _drives(root: Path) -> dict[str, Path]:
+    """Folder of each drive, by name."""
     drives = sorted(path for path in root.glob("*/*_sync") if path.is_dir())
     if not drives:
         raise DataError(f"'{root}' has no <date>/<date>_drive_<number>_sync folder – give KITTI raw's own folder")
-    return {folder.name: partial(_drive, folder) for folder in drives}
+    return {folder.name: folder for folder in drives}
+
+
+def _image(folder: Path, index: int) -> Path:
+    """A frame's file, which many keep as JPEG; the published name where there is none."""
+    named = folder / "image_02" / "data" / f"{index:010d}.png"
+    others = (named.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
+    return next((path for path in others if path.exists()), named)
+
+
+def _published_depth(laser: LaserCamera, scan: Path) -> np.ndarray:
+    return laser.published_depth(read_scan(scan))
+
+
+def _laser(date: Path) -> LaserCamera:
+    """Calibration of a date."""
+    calibration = read_calibration(date / "calib_cam_to_cam.txt", {"P_rect_02": 12, "R_rect_00": 9, "S_rect_02": 2})
+    K, from_reference = projection(calibration["P_rect_02"])
+    laser = read_calibration(date / "calib_velo_to_cam.txt", {"R": 9, "T": 3})
+    camera = Camera(*(int(number) for number in calibration["S_rect_02"]), K)
+    return LaserCamera(camera, from_reference @ rigid(calibration["R_rect_00"]) @ rigid(laser["R"], laser["T"]))
 
 
 def _drive(folder: Path) -> SourceScene:
-    date = folder.parent
     images = image_files(need(folder / "image_02" / "data", "images of the left colour camera"))
     stamps = _stamps(need(folder / "image_02" / "timestamps.txt", "times of the images"))
     if not images or len(stamps) < int(images[-1].stem) + 1:
         raise DataError(f"'{folder}' has {len(images)} images and {len(stamps)} times – get it again")
-    calibration = read_calibration(date / "calib_cam_to_cam.txt", {"P_rect_02": 12, "R_rect_00": 9, "S_rect_02": 2})
-    K, from_reference = projection(calibration["P_rect_02"])
-    camera = Camera(*(int(number) for number in calibration["S_rect_02"]), K)
-    laser = read_calibration(date / "calib_velo_to_cam.txt", {"R": 9, "T": 3})
-    camera_from_laser = from_reference @ rigid(calibration["R_rect_00"]) @ rigid(laser["R"], laser["T"])
-    poses = _poses(folder / "oxts" / "data", date / "calib_imu_to_velo.txt", images, camera_from_laser)
+    laser = _laser(folder.parent)
+    poses = _poses(folder / "oxts" / "data", folder.parent / "calib_imu_to_velo.txt", images, laser.from_laser)
     scans = folder / "velodyne_points" / "data"
     frames = [
-        SourceFrame(image, stamps[int(image.stem)], scan_depth(scans / f"{image.stem}.bin", camera_from_laser), pose)
+        SourceFrame(image, stamps[int(image.stem)], scan_depth(scans / f"{image.stem}.bin", laser), pose)
         for image, pose in zip(images, poses)
     ]
-    return SourceScene(folder.name, camera, frames)
+    return SourceScene(folder.name, laser.camera, frames)
 
 
 def _stamps(path: Path) -> list[int]:

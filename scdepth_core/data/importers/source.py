@@ -23,8 +23,9 @@ class SourceFrame:
 
     Attributes:
         image: its file; stamp_ns: its time, nanoseconds.
-        depth: called with the way of the recorded images into the data set, gives (H, W) metres for the images to
-            write, 0 or NaN where unknown; None where there is none.
+        depth: called with the way of the recorded images into the data set, gives (h, w) metres of the same view, 0 or
+            NaN where unknown: dense depth at the size of the images to write, laser scans at that of the recorded
+            ones, so that no measured point is moved or lost; None where there is none.
         pose: (4, 4) camera (optical frame) in the world, metres; None where there is none.
     """
 
@@ -36,12 +37,25 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class SourceScene:
-    """One continuous recording; `validation`: whether the layout's authors keep it for testing."""
+    """One continuous recording; `validation`: whether it is kept for testing, by its authors or by custom."""
 
     name: str
     camera: Camera
     frames: list[SourceFrame]
     validation: bool = False
+
+
+@dataclass(frozen=True)
+class BenchmarkFrame:
+    """A frame that a benchmark tests on: written as it was recorded, under the name `stem`.
+
+    Attributes:
+        image: its file; depth: gives (H, W) metres at its size, 0 or NaN where unknown.
+    """
+
+    stem: str
+    image: Path
+    depth: Callable[[], np.ndarray]
 
 
 SceneReader = Callable[[], SourceScene]  # layouts are listed by these, so that only what is wanted is read

@@ -71,7 +71,7 @@ def load_backend(source: Source, device: str = "auto", backend: str = "auto", pr
     _check_file(source, name)
     precision = _checked_precision(source, name, where, precision)
     module, class_name = kind.place
-    return getattr(importlib.import_module(module), class_name).load(source, where, precision)
+    return getattr(importlib.import_module(module), class_name)(source, where, precision)
 
 
 def check_names(device: str, backend: str, precision: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from scdepth_core.checkpoint import NEVER_RUN
+from scdepth_core.network_fingerprint import network_fingerprint
 from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
 
@@ -26,7 +27,8 @@ class Source:
         metadata: of the weights; its height and width are the input size.
         network: the DepthNet with these weights.
         file: .onnx or .xml.
-        file_precision: what that file was exported in.
+        file_precision: what that file was exported in; file_network: fingerprint of the network that it was made from,
+            empty where it does not say.
         calibration: frames of the user's own camera, (1, H, W, 3) uint8 each, which int8 needs.
     """
 
@@ -34,12 +36,18 @@ class Source:
     network: DepthNet | None = None
     file: Path | None = None
     file_precision: str = ""
+    file_network: str = ""
     calibration: tuple[np.ndarray, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Of the pixels that a backend takes."""
         return (BATCH, self.metadata.height, self.metadata.width, 3)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the DepthNet, as network_fingerprint gives it; empty for an exported file that does not say."""
+        return self.file_network if self.network is None else network_fingerprint(self.network.state_dict())
 
     @cached_property
     def digest(self) -> str:
@@ -58,26 +66,23 @@ class Source:
 
 
 class Backend(ABC):
-    """One way to run the network.
+    """One way to run the network, ready to.
 
     Attributes:
         name: the one by which it is chosen.
         precision: 'float32', 'bfloat16', 'float16' or 'int8'.
         device: where it runs.
+
+    Raises:
+        BackendError: when it is made, if a library or the device is missing, or cannot do this.
     """
 
     name: str
     precision: str
     device: torch.device
 
-    @classmethod
-    @abstractmethod
-    def load(cls, source: Source, device: torch.device, precision: str) -> Backend:
-        """Make the network ready to run.
-
-        Raises:
-            BackendError: a library or the device is missing, or cannot do this.
-        """
+    def __init__(self, source: Source, device: torch.device, precision: str):
+        self.device, self.precision = device, precision
 
     @abstractmethod
     def predict(self, pixels: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ class OnnxRuntime(Backend):
 
     def __init__(self, source: Source, device: torch.device, precision: str):
         self._library = import_optional("onnxruntime", "onnx", f"backend {self.name}")
-        self.device, self.precision = device, precision
+        super().__init__(source, device, precision)
         key = engine_key(source, self.name, device, precision, LIBRARIES)
         self._providers = self._wanted_providers(key)
         self._refuse_missing_provider()
@@ -30,10 +30,6 @@ class OnnxRuntime(Backend):
         else:
             self._session = engine(key, lambda: onnx_bytes(source, precision), self._open)
         self._input = self._session.get_inputs()[0].name
-
-    @classmethod
-    def load(cls, source: Source, device: torch.device, precision: str) -> OnnxRuntime:
-        return cls(source, device, precision)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._input: pixels})[0]

@@ -27,7 +27,7 @@ class OpenVino(Backend):
 
     def __init__(self, source: Source, device: torch.device, precision: str):
         self._library = import_optional("openvino", "openvino", "backend openvino")
-        self.device, self.precision = device, precision
+        super().__init__(source, device, precision)
         self._core = openvino_core()
         if source.file is not None:
             self._request = self._open(self._core.read_model(source.file))
@@ -39,10 +39,6 @@ class OpenVino(Backend):
                 lambda: pack_model(build(source, precision)),
                 lambda payload: self._open(self._unpack(payload)),
             )
-
-    @classmethod
-    def load(cls, source: Source, device: torch.device, precision: str) -> OpenVino:
-        return cls(source, device, precision)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         self._request.infer([pixels], share_inputs=True)

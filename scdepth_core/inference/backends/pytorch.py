@@ -18,12 +18,8 @@ class Eager(Backend):
     name = "torch"
 
     def __init__(self, source: Source, device: torch.device, precision: str):
-        self.device, self.precision = device, precision
+        super().__init__(source, device, precision)
         self.network = LeanDepthNet(source.network, source.metadata, precision).to(device)
-
-    @classmethod
-    def load(cls, source: Source, device: torch.device, precision: str) -> Eager:
-        return cls(source, device, precision)
 
     @torch.inference_mode()
     def predict(self, pixels: np.ndarray) -> np.ndarray:
@@ -54,7 +50,7 @@ class CudaGraph(Backend):
     name = "cuda-graph"
 
     def __init__(self, source: Source, device: torch.device, precision: str):
-        self.device, self.precision = device, precision
+        super().__init__(source, device, precision)
         network = LeanDepthNet(source.network, source.metadata, precision).to(device)
         self._pixels = torch.zeros(source.shape, dtype=torch.uint8, device=device)
         self._pinned_pixels = torch.zeros(source.shape, dtype=torch.uint8, pin_memory=True)
@@ -70,10 +66,6 @@ class CudaGraph(Backend):
                 self._depth = network(self._pixels)
         self._network = network  # the graph reads its weights
         self._pinned_depth = torch.zeros(source.shape[:3], dtype=torch.float32, pin_memory=True)
-
-    @classmethod
-    def load(cls, source: Source, device: torch.device, precision: str) -> CudaGraph:
-        return cls(source, device, precision)
 
     @torch.inference_mode()
     def predict(self, pixels: np.ndarray) -> np.ndarray:
