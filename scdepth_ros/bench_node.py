@@ -127,12 +127,13 @@ def _resized(weights: Path | None, size: tuple[int, int] | None, folder: Path) -
     Raises:
         CheckpointError: the file cannot be used. ConfigError: it is an exported network, which has its size.
     """
-    source = open_source(weights)  # a bad file is better refused now than by a process
+    source = open_source(weights)
+    _ = source.file or source.network  # a bad file is better refused now than by a process
     if size is None:
         return "" if weights is None else str(weights.resolve())
     if source.file is not None:
         raise ConfigError(f"'{weights}' was exported for its own input size – leave --size out, or export it again")
     path = folder / "resized.safetensors"
     metadata = replace(source.metadata, width=size[0], height=size[1])
-    save_weights(path, source.network.state_dict(), metadata)
+    save_weights(path, source.state, metadata)
     return str(path)

@@ -116,9 +116,9 @@ def test_the_least_recently_used_goes_first(folder):
 def test_the_key_has_everything_that_an_engine_depends_on(untrained_network, monkeypatch):
     cpu = torch.device("cpu")
     metadata = WeightsMetadata(height=64, width=96)
-    given = (Source(metadata, network=untrained_network), "openvino", cpu, "float32", ("numpy",))
+    given = (Source(metadata, untrained_network.state_dict()), "openvino", cpu, "float32", ("numpy",))
     keys = [engine_key(*given)]
-    wider = Source(WeightsMetadata(height=64, width=128), network=untrained_network)
+    wider = Source(WeightsMetadata(height=64, width=128), untrained_network.state_dict())
     keys += [engine_key(wider, *given[1:]), engine_key(given[0], "onnxruntime", *given[2:])]
     keys += [engine_key(*given[:3], "bfloat16", given[4])]
     monkeypatch.setattr(engine_cache, "device_name", lambda device: "another CPU")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scdepth_core.checkpoint import load_network_state, load_weights
+from scdepth_core.checkpoint import load_weights
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference.backends import FILE_ENDINGS
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import ENTRY, FILE_FORMAT
-from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import metadata_from_json
 
 
@@ -26,9 +25,7 @@ def open_source(weights: str | Path | None = None) -> Source:
     if weights is not None and Path(weights).suffix in FILE_ENDINGS:
         return _exported(Path(weights))
     state, metadata = load_weights(weights)
-    network = DepthNet(metadata.encoder, metadata.upsampling, metadata.decoder)
-    load_network_state(network, state, weights or "starter weights")
-    return Source(metadata, network=network.eval())
+    return Source(metadata, state, str(weights or "starter weights"))
 
 
 def _exported(path: Path) -> Source:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import torch
-from torch import Tensor
-from torchvision import models
+from torch import Tensor, nn
 
 from scdepth_core.errors import CheckpointError
 
-CLASSIFIERS = {
-    "resnet18": (models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1),
-    "resnet50": (models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1),
-    "mobilenet_v2": (models.mobilenet_v2, models.MobileNet_V2_Weights.IMAGENET1K_V1),
-    "mobilenet_v3_small": (models.mobilenet_v3_small, models.MobileNet_V3_Small_Weights.IMAGENET1K_V1),
-    "mobilenet_v3_large": (models.mobilenet_v3_large, models.MobileNet_V3_Large_Weights.IMAGENET1K_V1),
+CLASSIFIERS = {  # and the enum of its weights
+    "resnet18": "ResNet18_Weights",
+    "resnet50": "ResNet50_Weights",
+    "mobilenet_v2": "MobileNet_V2_Weights",
+    "mobilenet_v3_small": "MobileNet_V3_Small_Weights",
+    "mobilenet_v3_large": "MobileNet_V3_Large_Weights",
 }
+
+
+def build_classifier(name: str) -> nn.Module:
+    """One of CLASSIFIERS, with random weights."""
+    return getattr(_models(), name)(weights=None)
 
 
 def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
@@ -35,7 +40,7 @@ def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
     """
     if source == "none":
         return None
-    build, weights = CLASSIFIERS[name]
+    weights = getattr(_models(), CLASSIFIERS[name]).IMAGENET1K_V1
     file = Path(weights.url).name
     choices = (
         f"pass a local file, or a folder with {file} in it, with --model.pretrained PATH, or train from scratch with "
@@ -58,7 +63,7 @@ def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
             f"cannot read ImageNet weights from '{path}' ({_first_line(error)}) – {choices}"
         ) from error
     with torch.device("meta"):
-        wanted = _shapes(build(weights=None).state_dict())
+        wanted = _shapes(build_classifier(name).state_dict())
     found = _shapes(state) if isinstance(state, dict) else {}
     wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if wrong:
@@ -67,6 +72,13 @@ def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
             f"{choices}"
         )
     return state
+
+
+def _models() -> ModuleType:
+    """torchvision.models, imported when a network is built: it takes seconds, and a converted network needs none."""
+    from torchvision import models
+
+    return models
 
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, tuple | None]:

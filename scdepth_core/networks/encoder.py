@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scdepth_core.errors import ConfigError
-from scdepth_core.networks.classifiers import CLASSIFIERS, imagenet_state
+from scdepth_core.networks.classifiers import build_classifier, imagenet_state
 from scdepth_core.networks.timm_encoder import PREFIX, TimmEncoder
 
 RESNETS = {"resnet18": (64, 64, 128, 256, 512), "resnet50": (64, 256, 512, 1024, 2048)}  # channels
@@ -39,7 +39,7 @@ class ResNetEncoder(nn.Module):
             known = ", ".join((*RESNETS, *MOBILENETS))
             raise ConfigError(f"encoder '{name}' is unknown, expected {known} or {PREFIX}NAME")
         self.name, self.channels = name, RESNETS[name]
-        self.encoder = CLASSIFIERS[name][0](weights=None)
+        self.encoder = build_classifier(name)
         if images > 1:
             self.encoder.conv1 = nn.Conv2d(3 * images, 64, kernel_size=7, stride=2, padding=3, bias=False)
             nn.init.kaiming_normal_(self.encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -80,7 +80,7 @@ class MobileNetEncoder(nn.Module):
         super().__init__()
         self.name = name
         self.ends, self.channels = MOBILENETS[name]
-        self.encoder = CLASSIFIERS[name][0](weights=None).features[: self.ends[-1] + 1]
+        self.encoder = build_classifier(name).features[: self.ends[-1] + 1]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         features, x = [], image

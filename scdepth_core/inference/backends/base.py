@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from scdepth_core.checkpoint import NEVER_RUN
+from scdepth_core.checkpoint import load_network_state, never_runs
 from scdepth_core.network_fingerprint import network_fingerprint
 from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
@@ -25,7 +26,8 @@ class Source:
 
     Attributes:
         metadata: of the weights; its height and width are the input size.
-        network: the DepthNet with these weights.
+        state: parameters of DepthNet by name.
+        origin: where they come from, for messages.
         file: .onnx or .xml.
         file_precision: what that file was exported in; file_network: fingerprint of the network that it was made from,
             empty where it does not say.
@@ -33,7 +35,8 @@ class Source:
     """
 
     metadata: WeightsMetadata
-    network: DepthNet | None = None
+    state: dict[str, Tensor] | None = None
+    origin: str = "weights"
     file: Path | None = None
     file_precision: str = ""
     file_network: str = ""
@@ -45,9 +48,20 @@ class Source:
         return (BATCH, self.metadata.height, self.metadata.width, 3)
 
     @cached_property
+    def network(self) -> DepthNet:
+        """The DepthNet with these parameters, evaluating. Made when asked for: a converted one in the cache needs none.
+
+        Raises:
+            CheckpointError: the parameters are not those of the network that the metadata says.
+        """
+        network = DepthNet(self.metadata.encoder, self.metadata.upsampling, self.metadata.decoder)
+        load_network_state(network, self.state, self.origin)
+        return network.eval()
+
+    @cached_property
     def fingerprint(self) -> str:
         """Of the DepthNet, as network_fingerprint gives it; empty for an exported file that does not say."""
-        return self.file_network if self.network is None else network_fingerprint(self.network.state_dict())
+        return self.file_network if self.state is None else network_fingerprint(self.state)
 
     @cached_property
     def digest(self) -> str:
@@ -56,8 +70,8 @@ class Source:
         if self.file is not None:
             digest.update(self.file.read_bytes())
         else:
-            for name, value in self.network.state_dict().items():
-                if not name.startswith(NEVER_RUN):  # files leave it out, and then it is random
+            for name, value in sorted(self.state.items()):
+                if not never_runs(name):  # files may leave it out
                     digest.update(name.encode())
                     digest.update(value.detach().cpu().contiguous().numpy())
         for frame in self.calibration:

@@ -50,7 +50,7 @@ def _open(network: Network) -> Source:
         metadata = WeightsMetadata(encoder=encoder, decoder=decoder, **size)
         with torch.random.fork_rng():
             torch.manual_seed(0)  # opened in another process, it is the same
-            return Source(metadata, network=DepthNet(encoder, decoder=decoder).eval())
+            return Source(metadata, DepthNet(encoder, decoder=decoder).state_dict())
     source = open_source(network.weights)
     return source if source.file is not None else replace(source, metadata=replace(source.metadata, **size))
 
