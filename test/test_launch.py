@@ -308,3 +308,26 @@ def test_recording_is_launched():
     said, process = launched("record.launch.py", out="drive", topics="/a /b", recorder="record_node")
     command = ["".join(part.text for part in word) for word in process.cmd]
     assert command[1:] == ["-m", "scdepth_ros.record_node", "drive", "--topics", "/a", "/b"]
+
+
+@needs_launch
+@pytest.mark.parametrize(
+    "file, values",
+    [
+        ("record.launch.py", {"min_motion": "abc"}),
+        ("record.launch.py", {"split_size": "-1"}),
+        ("record.launch.py", {"split_duration": ""}),
+        ("record.launch.py", {"topics": "/camera/image-raw"}),
+        ("depth.launch.py", {"params_file": "/no/such.yaml"}),
+        ("depth.launch.py", {"namespace": "my robot"}),
+        ("depth.launch.py", {"image": "my image"}),
+        ("depth.launch.py", {"camera_info": ""}),
+        ("rgbd_slam.launch.py", {"namespace": "robot/"}),
+        ("rgbd_slam.launch.py", {"odom_topic": "my odom"}),
+        ("rgbd_slam.launch.py", {"slam": "orbslam3", "vocabulary": "/no/ORBvoc.txt", "settings": "/no/cam.yaml"}),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_one_sentence(file, values):
+    names = "|".join(values)
+    with pytest.raises(ConfigError, match=rf"^launch argument ({names}): '.*' is not a .*$"):
+        launched(file, **values)

@@ -50,12 +50,15 @@ def takes_rosbag2(recorder: str, settings: RecordSettings) -> bool:
         recorder: auto, rosbag2 or record_node.
 
     Raises:
-        ConfigError: for 'rosbag2' with the motion gate, which it does not have.
+        ConfigError: for 'rosbag2' where it is not installed, or with the motion gate, which it does not have.
     """
     if recorder == "rosbag2" and settings.min_motion:
         raise ConfigError(
             f"min_motion is {settings.min_motion:g}, which rosbag2 cannot do – leave recorder out, or say record_node"
         )
+    if recorder == "rosbag2" and not has_rosbag2():
+        packages = " and ".join(ROSBAG2_PACKAGES)
+        raise ConfigError(f"recorder is rosbag2, which is not installed – install {packages}, or leave recorder out")
     return recorder == "rosbag2" or (recorder == "auto" and not settings.min_motion and has_rosbag2())
 
 
