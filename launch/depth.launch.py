@@ -10,13 +10,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ament_index_python.packages import get_package_prefix
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from scdepth_ros.launch_arguments import existing_file, launch_argument
 from scdepth_ros.ros_arguments import namespace, topic_name
+from scdepth_ros.ros_packages import package_prefix, require_packages
 from scdepth_ros.share import share_file
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB
 from scdepth_ros.transport_env import transport_env
@@ -77,6 +77,7 @@ def _nodes(context):
     )
     if value("rviz") != "true":
         return [depth_node]
+    require_packages("rviz:=true", "rviz2")
     prefix = f"/{value('namespace')}".rstrip("/").replace("//", "/")
     rviz = Node(
         package="rviz2",
@@ -92,10 +93,7 @@ def _nodes(context):
 
 def _executable(arguments):
     """The installed executable; without a colcon installation, this Python and the module."""
-    try:
-        prefix = Path(get_package_prefix("scdepth_ros"))
-    except (LookupError, OSError):  # no such package, or no ROS installation at all
-        prefix = None
+    prefix = package_prefix("scdepth_ros")
     if prefix is not None and (prefix / "lib" / "scdepth_ros" / "depth_node").exists():
         return {"package": "scdepth_ros", "executable": "depth_node", "arguments": arguments}
     return {"executable": sys.executable, "arguments": ["-m", "scdepth_ros.depth_node", *arguments]}

@@ -16,6 +16,7 @@ from launch_ros.actions import Node
 
 from scdepth_ros.launch_arguments import existing_file, launch_argument, or_empty
 from scdepth_ros.ros_arguments import namespace, topic_name
+from scdepth_ros.ros_packages import require_packages
 from scdepth_ros.share import share_file
 from scdepth_ros.slam import SYSTEMS, slam_nodes
 from scdepth_ros.transport_env import transport_env
@@ -64,6 +65,7 @@ def _nodes(context):
         *(value(name, or_empty(existing_file)) for name in ("vocabulary", "settings")),
         use_sim_time=value("use_sim_time") == "true",
     )
+    require_packages(f"slam:={value('slam')}", *(node.package for node in nodes))
     environment = transport_env(context.environment)
     actions = [
         Node(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scdepth_core.errors import ConfigError
-from scdepth_ros import share
+from scdepth_ros import ros_packages, share
 from scdepth_ros.slam import slam_nodes
 from scdepth_ros.transport_env import PROFILES_FILE_VARIABLES, transport_env
 
@@ -208,8 +208,14 @@ def test_the_arguments_of_the_launch_file():
     assert Path(arguments["params_file"]).is_file()
 
 
+@pytest.fixture
+def all_packages(monkeypatch):
+    """As if every ROS package were installed."""
+    monkeypatch.setattr(ros_packages, "package_prefix", lambda name: Path("/opt/ros"))
+
+
 @needs_launch
-def test_without_weights_the_yaml_file_decides():
+def test_without_weights_the_yaml_file_decides(all_packages):
     from launch import LaunchContext
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
@@ -296,11 +302,21 @@ def launched(file, **values):
 
 
 @needs_launch
-def test_slam_is_launched_with_or_without_the_depth_node():
+def test_slam_is_launched_with_or_without_the_depth_node(all_packages):
     assert len(launched("rgbd_slam.launch.py")) == 3
     assert len(launched("rgbd_slam.launch.py", depth="false", odom_topic="/odom")) == 1
     with pytest.raises(ConfigError, match="needs two files"):
         launched("rgbd_slam.launch.py", slam="orbslam3")
+
+
+@needs_launch
+def test_nothing_is_launched_beside_a_node_that_is_not_installed(monkeypatch):
+    """launch would start depth_node, stumble over the other one, and leave depth_node running."""
+    monkeypatch.setattr(ros_packages, "package_prefix", lambda name: None)
+    with pytest.raises(ConfigError, match="^rviz:=true needs the ROS package rviz2, not found – "):
+        launched("depth.launch.py", rviz="true")
+    with pytest.raises(ConfigError, match="^slam:=rtabmap needs the ROS packages rtabmap_odom, rtabmap_slam, "):
+        launched("rgbd_slam.launch.py")
 
 
 @needs_launch

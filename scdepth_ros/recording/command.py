@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.recording.session import MEGABYTE
+from scdepth_ros.ros_packages import package_prefix
 
 ROSBAG2_PACKAGES = ("ros2bag", "rosbag2_storage_mcap")
 # rosbag2 chooses by name where record_node looks at types: image topics, their calibration, odometry and TF.
@@ -35,12 +36,7 @@ class RecordSettings:
 
 def has_rosbag2() -> bool:
     """Whether `ros2 bag record -s mcap` can be run here."""
-    try:
-        from ament_index_python.packages import get_package_prefix
-
-        return all(get_package_prefix(package) for package in ROSBAG2_PACKAGES)
-    except (ImportError, LookupError, OSError):  # no ament, no such package, or no ROS installation sourced
-        return False
+    return all(package_prefix(package) for package in ROSBAG2_PACKAGES)
 
 
 def takes_rosbag2(recorder: str, settings: RecordSettings) -> bool:
