@@ -7,14 +7,16 @@ Works unchanged with ROS 2 Humble, Jazzy and Kilted.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from ament_index_python.packages import get_package_prefix
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from scdepth_ros.launch_arguments import existing_file, launch_argument
+from scdepth_ros.ros_arguments import namespace, topic_name
+from scdepth_ros.ros_packages import package_prefix, require_packages
 from scdepth_ros.share import share_file
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB
 from scdepth_ros.transport_env import transport_env
@@ -59,10 +61,7 @@ def generate_launch_description():
 
 def _nodes(context):
     """depth_node, and RViz if wanted. A function, because an empty `weights` must not overrule the YAML file."""
-
-    def value(name):
-        return LaunchConfiguration(name).perform(context)
-
+    value = partial(launch_argument, context)
     parameters = {name: value(name) == "true" for name in ("use_sim_time", "autostart")}
     if value("weights"):
         parameters["weights"] = str(Path(value("weights")).expanduser())
@@ -70,14 +69,15 @@ def _nodes(context):
     depth_node = Node(
         **_executable(["--ros-args", "--log-level", value("log_level")]),
         name="depth_node",
-        namespace=value("namespace"),
-        parameters=[value("params_file"), parameters],
-        remappings=[(name, value(name)) for name in ("image", "camera_info")],
+        namespace=value("namespace", namespace),
+        parameters=[value("params_file", existing_file), parameters],
+        remappings=[(name, value(name, topic_name)) for name in ("image", "camera_info")],
         additional_env=environment,
         output="screen",
     )
     if value("rviz") != "true":
         return [depth_node]
+    require_packages("rviz:=true", "rviz2")
     prefix = f"/{value('namespace')}".rstrip("/").replace("//", "/")
     rviz = Node(
         package="rviz2",
@@ -93,10 +93,7 @@ def _nodes(context):
 
 def _executable(arguments):
     """The installed executable; without a colcon installation, this Python and the module."""
-    try:
-        prefix = Path(get_package_prefix("scdepth_ros"))
-    except (LookupError, OSError):  # no such package, or no ROS installation at all
-        prefix = None
+    prefix = package_prefix("scdepth_ros")
     if prefix is not None and (prefix / "lib" / "scdepth_ros" / "depth_node").exists():
         return {"package": "scdepth_ros", "executable": "depth_node", "arguments": arguments}
     return {"executable": sys.executable, "arguments": ["-m", "scdepth_ros.depth_node", *arguments]}

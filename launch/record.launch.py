@@ -7,12 +7,14 @@ Works unchanged with ROS 2 Humble, Jazzy and Kilted.
 """
 
 import os
+from functools import partial
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
 
+from scdepth_ros.launch_arguments import launch_argument, words
 from scdepth_ros.recording.command import RecordSettings, record_command, takes_rosbag2
+from scdepth_ros.ros_arguments import number_or_zero, topic_name
 from scdepth_ros.transport_env import transport_env
 
 
@@ -38,14 +40,11 @@ def generate_launch_description():
 
 def _recorder(context):
     """The recording process. It ends on Ctrl-C, and gets ten seconds to write its index."""
-
-    def value(name):
-        return LaunchConfiguration(name).perform(context)
-
+    value = partial(launch_argument, context)
     settings = RecordSettings(
         os.path.expanduser(value("out")),
-        tuple(value("topics").split()),
-        *(float(value(name)) for name in ("min_motion", "split_size", "split_duration")),
+        value("topics", words(topic_name)),
+        *(value(name, number_or_zero) for name in ("min_motion", "split_size", "split_duration")),
     )
     command = record_command(settings, takes_rosbag2(value("recorder"), settings))
     process = ExecuteProcess(

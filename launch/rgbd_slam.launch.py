@@ -7,14 +7,16 @@ RTAB-Map needs TF from frame_id to the camera's optical frame. Depth should be m
 Works unchanged with ROS 2 Humble, Jazzy and Kilted.
 """
 
-from pathlib import Path
+from functools import partial
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from scdepth_ros.launch_arguments import existing_file, launch_argument, or_empty
+from scdepth_ros.ros_arguments import namespace, topic_name
+from scdepth_ros.ros_packages import require_packages
 from scdepth_ros.share import share_file
 from scdepth_ros.slam import SYSTEMS, slam_nodes
 from scdepth_ros.transport_env import transport_env
@@ -54,18 +56,16 @@ def generate_launch_description():
 
 def _nodes(context):
     """depth_node if wanted, and the nodes of the system."""
-
-    def value(name):
-        return LaunchConfiguration(name).perform(context)
-
+    value = partial(launch_argument, context)
     nodes = slam_nodes(
         value("slam"),
-        value("namespace"),
+        value("namespace", namespace),
         value("frame_id"),
-        value("odom_topic"),
-        *(str(Path(value(name)).expanduser()) if value(name) else "" for name in ("vocabulary", "settings")),
+        value("odom_topic", or_empty(topic_name)),
+        *(value(name, or_empty(existing_file)) for name in ("vocabulary", "settings")),
         use_sim_time=value("use_sim_time") == "true",
     )
+    require_packages(f"slam:={value('slam')}", *(node.package for node in nodes))
     environment = transport_env(context.environment)
     actions = [
         Node(

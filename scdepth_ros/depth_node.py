@@ -28,6 +28,7 @@ from scdepth_ros.inputs import CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
 from scdepth_ros.messages.converter import image_decoder
 from scdepth_ros.outputs import DepthOutputs
+from scdepth_ros.ros_arguments import init_ros
 from scdepth_ros.scale_services import ScaleServices
 from scdepth_ros.transitions import refuse_impossible_transitions
 from scdepth_ros.worker import FrameWorker
@@ -221,9 +222,9 @@ class DepthNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end (SIGINT or SIGTERM); that takes at most two seconds."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also while PyTorch is being imported
-    rclpy.init(args=args)
     node = None
     try:
+        init_ros(args)
         node = DepthNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -26,7 +26,7 @@ from scdepth_ros.bag_writer import BagWriter
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.session import MEGABYTE, RecordingSession
 from scdepth_ros.recording.topic_recorder import TopicRecorder
-from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program
+from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program, topic_name
 
 FLUSH_PERIOD, LOOK_PERIOD, TELL_PERIOD, LAST_CALL = 1.0, 0.25, 5.0, 1.0  # seconds
 IDLE_TURNS = 8  # of the executor, which also serves timers, without a message: the queues are empty
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--topics",
         nargs="+",
+        type=topic_name,
         default=[],
         metavar="TOPIC",
         help="names (default: every image, camera_info, odometry and TF that is or comes to be published)",
@@ -48,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="keep a frame only when the view moved by so many pixels since the last one kept (default: keep all)",
     )
-    parser.add_argument("--motion-topic", metavar="TOPIC", help="images to watch for motion (default: the first)")
+    parser.add_argument(
+        "--motion-topic", type=topic_name, metavar="TOPIC", help="images to watch for motion (default: the first)"
+    )
     parser.add_argument(
         "--split-size", type=number_or_zero, default=0.0, metavar="MB", help="begin a new file after so many megabytes"
     )

@@ -1,14 +1,19 @@
-"""Command lines of programs that understand `--ros-args` beside arguments of their own."""
+"""Command lines of programs that understand `--ros-args` beside arguments of their own, and types of those."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import signal
 import sys
 from collections.abc import Callable
 
-from scdepth_core.errors import ScDepthError
+from scdepth_core.errors import ConfigError, ScDepthError
 
+_TOKEN = r"([A-Za-z_][A-Za-z0-9_]*|\{(node|ns|namespace)\})"
+_TOPIC = re.compile(rf"(/|~/)?{_TOKEN}(/{_TOKEN})*")
+_NAMESPACE = re.compile(r"/?([A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*)?")
 INTERRUPTED = 130  # exit status, as shells have it for SIGINT
 
 
@@ -37,8 +42,8 @@ def run_program(
     add_arguments(parser)
     args = parser.parse_args(own)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rclpy.init(args=ros, **options)
     try:
+        init_ros(ros, **options)
         return run(args)
     except KeyboardInterrupt:  # before the program's own work has begun
         return INTERRUPTED
@@ -58,17 +63,59 @@ def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:begin] + arguments[end + 1 :], arguments[begin:end]
 
 
+def init_ros(arguments: list[str] | None, **options) -> None:
+    """rclpy.init.
+
+    Raises:
+        ConfigError: for arguments that ROS does not understand, among them a parameter file that cannot be read.
+    """
+    import rclpy
+
+    try:
+        rclpy.init(args=arguments, **options)
+    except RuntimeError as error:  # rclpy's RCLError and UnknownROSArgsError
+        reason = re.sub(r"\s*, at \S+:\d+", "", str(error)).removeprefix("failed to initialize rcl: ")
+        raise ConfigError(f"--ros-args are not understood: {' '.join(reason.split())}") from error
+
+
 def positive_number(text: str) -> float:
     """An argparse type: a number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    value = _finite(text)
+    if value is None or value <= 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
     return value
 
 
 def number_or_zero(text: str) -> float:
     """An argparse type: a number of 0 or more."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    value = _finite(text)
+    if value is None or value < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 0 or more")
     return value
+
+
+def topic_name(text: str) -> str:
+    """An argparse type: the name of a topic, relative or not."""
+    if not _TOPIC.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a topic, expected letters, digits and _ between slashes, such as /camera/image_raw"
+        )
+    return text
+
+
+def namespace(text: str) -> str:
+    """An argparse type: a namespace of nodes, or nothing."""
+    if not _NAMESPACE.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a namespace, expected letters, digits and _ between slashes, such as robot/front"
+        )
+    return text
+
+
+def _finite(text: str) -> float | None:
+    """The number that a text says, None when it says none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scdepth_core.errors import ConfigError
-from scdepth_ros import share
+from scdepth_ros import ros_packages, share
 from scdepth_ros.slam import slam_nodes
 from scdepth_ros.transport_env import PROFILES_FILE_VARIABLES, transport_env
 
@@ -208,8 +208,14 @@ def test_the_arguments_of_the_launch_file():
     assert Path(arguments["params_file"]).is_file()
 
 
+@pytest.fixture
+def all_packages(monkeypatch):
+    """As if every ROS package were installed."""
+    monkeypatch.setattr(ros_packages, "package_prefix", lambda name: Path("/opt/ros"))
+
+
 @needs_launch
-def test_without_weights_the_yaml_file_decides():
+def test_without_weights_the_yaml_file_decides(all_packages):
     from launch import LaunchContext
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
@@ -296,7 +302,7 @@ def launched(file, **values):
 
 
 @needs_launch
-def test_slam_is_launched_with_or_without_the_depth_node():
+def test_slam_is_launched_with_or_without_the_depth_node(all_packages):
     assert len(launched("rgbd_slam.launch.py")) == 3
     assert len(launched("rgbd_slam.launch.py", depth="false", odom_topic="/odom")) == 1
     with pytest.raises(ConfigError, match="needs two files"):
@@ -304,7 +310,40 @@ def test_slam_is_launched_with_or_without_the_depth_node():
 
 
 @needs_launch
+def test_nothing_is_launched_beside_a_node_that_is_not_installed(monkeypatch):
+    """launch would start depth_node, stumble over the other one, and leave depth_node running."""
+    monkeypatch.setattr(ros_packages, "package_prefix", lambda name: None)
+    with pytest.raises(ConfigError, match="^rviz:=true needs the ROS package rviz2, not found – "):
+        launched("depth.launch.py", rviz="true")
+    with pytest.raises(ConfigError, match="^slam:=rtabmap needs the ROS packages rtabmap_odom, rtabmap_slam, "):
+        launched("rgbd_slam.launch.py")
+
+
+@needs_launch
 def test_recording_is_launched():
     said, process = launched("record.launch.py", out="drive", topics="/a /b", recorder="record_node")
     command = ["".join(part.text for part in word) for word in process.cmd]
     assert command[1:] == ["-m", "scdepth_ros.record_node", "drive", "--topics", "/a", "/b"]
+
+
+@needs_launch
+@pytest.mark.parametrize(
+    "file, values",
+    [
+        ("record.launch.py", {"min_motion": "abc"}),
+        ("record.launch.py", {"split_size": "-1"}),
+        ("record.launch.py", {"split_duration": ""}),
+        ("record.launch.py", {"topics": "/camera/image-raw"}),
+        ("depth.launch.py", {"params_file": "/no/such.yaml"}),
+        ("depth.launch.py", {"namespace": "my robot"}),
+        ("depth.launch.py", {"image": "my image"}),
+        ("depth.launch.py", {"camera_info": ""}),
+        ("rgbd_slam.launch.py", {"namespace": "robot/"}),
+        ("rgbd_slam.launch.py", {"odom_topic": "my odom"}),
+        ("rgbd_slam.launch.py", {"slam": "orbslam3", "vocabulary": "/no/ORBvoc.txt", "settings": "/no/cam.yaml"}),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_one_sentence(file, values):
+    names = "|".join(values)
+    with pytest.raises(ConfigError, match=rf"^launch argument ({names}): '.*' is not a .*$"):
+        launched(file, **values)

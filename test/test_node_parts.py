@@ -1,5 +1,7 @@
 """The parts of depth_node that need neither a network nor a second process."""
 
+import itertools
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,6 +15,7 @@ import yaml
 from scdepth_core.errors import ConfigError
 from scdepth_ros.frame_statistics import Snapshot, Statistics, Troubles
 from scdepth_ros.messages import converter, decode_image
+from scdepth_ros.messages.layout import COLOR_ENCODINGS
 from scdepth_ros.newest_slot import NewestSlot
 from scdepth_ros.parameters import PARAMETERS, NodeSettings, markdown_table
 from scdepth_ros.worker import FrameWorker
@@ -193,14 +196,57 @@ def test_a_cv_bridge_that_crashes_is_not_used(monkeypatch, tmp_path):
     assert converter.image_decoder() is decode_image
 
 
+class PlainCvBridge:
+    """A stand-in that takes nothing but what the real one reads rightly: dense rows in this machine's byte order."""
+
+    def __init__(self, wrong=None):
+        self.wrong, self.seen = wrong, []
+
+    def imgmsg_to_cv2(self, msg, desired):
+        assert msg.step == msg.width * COLOR_ENCODINGS[msg.encoding].pixel_bytes and not msg.is_bigendian
+        self.seen.append((msg.encoding, desired))
+        return decode_image(msg) if msg.encoding != self.wrong else 255 - decode_image(msg)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    bridge = PlainCvBridge()
+    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=lambda: bridge))
+    return bridge
+
+
+def test_cv_bridge_gets_no_message_that_it_misreads(stand_in):
+    """Padding by less than a pixel skews its images, is_bigendian makes it fail beside NumPy 2."""
+    row = bytes([255, 0, 0, 0, 0, 255])
+    msg = {"width": 2, "height": 2, "encoding": "bgr8", "is_bigendian": 0}
+    padded = SimpleNamespace(**{**msg, "step": 8, "data": (row + b"\x77\x77") * 2})
+    marked = SimpleNamespace(**{**msg, "step": 6, "data": row * 2, "is_bigendian": 1})
+    big = SimpleNamespace(width=2, height=1, step=4, encoding="mono16", is_bigendian=1, data=b"\xff\xff\x80\x00")
+    for colour in (padded, marked):
+        assert converter.decode_with_cv_bridge(colour).tolist() == [[[0, 0, 255], [255, 0, 0]]] * 2
+    assert converter.decode_with_cv_bridge(big).tolist() == [[255, 128]]
+    assert stand_in.seen == []
+    dense = SimpleNamespace(**{**msg, "step": 6, "data": row * 2})
+    assert converter.decode_with_cv_bridge(dense).tolist() == [[[0, 0, 255], [255, 0, 0]]] * 2
+    assert stand_in.seen == [("bgr8", "rgb8")]
+
+
+def test_a_cv_bridge_that_is_wrong_in_one_encoding_is_not_trusted(stand_in):
+    converter.try_cv_bridge()
+    assert stand_in.seen == [(name, "mono8" if "mono" in name else "rgb8") for name in converter.CV_BRIDGE_ENCODINGS]
+    stand_in.wrong = "bayer_grbg8"
+    with pytest.raises(AssertionError, match="bayer_grbg8"):
+        converter.try_cv_bridge()
+
+
 def test_cv_bridge_and_our_decoder_agree():
     if not converter.cv_bridge_works():
         pytest.skip("cv_bridge is not installed, or does not work beside this NumPy")
     from sensor_msgs.msg import Image
 
     rng = np.random.default_rng(0)
-    for encoding in converter.CV_BRIDGE_ENCODINGS:
-        channels = {"rgba8": 4, "bgra8": 4, "rgb8": 3, "bgr8": 3}.get(encoding, 1)
-        data = rng.integers(0, 256, (48, 64, channels), np.uint8)
-        msg = Image(height=48, width=64, encoding=encoding, step=64 * channels, data=data.tobytes())
+    for encoding, padding, big in itertools.product(converter.CV_BRIDGE_ENCODINGS, (0, 1, 12), (0, 1)):
+        step = 64 * COLOR_ENCODINGS[encoding].pixel_bytes + padding
+        data = rng.integers(0, 256, 48 * step, np.uint8).tobytes()
+        msg = Image(height=48, width=64, encoding=encoding, step=step, is_bigendian=big, data=data)
         np.testing.assert_array_equal(converter.decode_with_cv_bridge(msg), decode_image(msg), err_msg=encoding)

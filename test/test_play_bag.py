@@ -29,7 +29,6 @@ from scdepth_ros.bag import BagReader
 from scdepth_ros.messages.classes import message_class
 from scdepth_ros.play_bag import Pace
 from scdepth_ros.recorded_qos import topic_qos
-from scdepth_ros.ros_arguments import split_ros_arguments
 from scdepth_ros.stamp_shift import shift_stamps
 
 pytestmark = pytest.mark.timeout(60)
@@ -175,7 +174,8 @@ def test_qos_is_the_recorded_one_else_reliable(odd_bag):
         (["BAG", "--topics", "/nope"], "has no topic /nope, it has"),
         (["BAG", "--remap", "/cam/image"], "expected FROM:=TO"),
         (["BAG", "--remap", "/nope:=/image"], "/nope, the bag has"),
-        (["BAG", "--rate", "0"], "0 is not above 0"),
+        (["BAG", "--rate", "0"], "'0' is not a number above 0"),
+        (["BAG", "--ros-args", "--log-level", "loud"], "Couldn't parse log level"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(tmp_path, arguments, words, capsys):
@@ -187,12 +187,6 @@ def test_wrong_arguments_are_one_sentence(tmp_path, arguments, words, capsys):
     except SystemExit as end:  # argparse
         status = end.code
     assert status in (1, 2) and words in capsys.readouterr().err
-
-
-def test_ros_arguments_are_kept_apart():
-    assert split_ros_arguments(["bag", "--rate", "2"]) == (["bag", "--rate", "2"], [])
-    line = ["bag", "--ros-args", "-r", "a:=b", "--", "--loop"]
-    assert split_ros_arguments(line) == (["bag", "--loop"], ["--ros-args", "-r", "a:=b"])
 
 
 def test_pace_is_rate_times_real_time(monkeypatch):

@@ -24,6 +24,7 @@ from std_msgs.msg import String
 from scdepth_core.errors import ConfigError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.record_node import add_arguments, main
+from scdepth_ros.recording import command
 from scdepth_ros.recording.command import RecordSettings, record_command, takes_rosbag2
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized, header_stamp
@@ -242,11 +243,16 @@ def test_rosbag2_records_where_it_is_installed():
     assert not found.fullmatch("/points")
 
 
-def test_record_node_records_where_it_is_not_or_motion_matters():
+def test_record_node_records_where_it_is_not_or_motion_matters(monkeypatch, capsys):
     moving = RecordSettings("drive", ("/cam/image_raw",), min_motion=8)
+    monkeypatch.setattr(command, "has_rosbag2", lambda: True)
     assert not takes_rosbag2("auto", moving) and takes_rosbag2("rosbag2", RecordSettings("drive"))
     with pytest.raises(ConfigError, match="min_motion is 8, which rosbag2 cannot do"):
         takes_rosbag2("rosbag2", moving)
+    monkeypatch.setattr(command, "has_rosbag2", lambda: False)
+    assert not takes_rosbag2("auto", RecordSettings("drive"))
+    with pytest.raises(ConfigError, match="not installed – install ros2bag and rosbag2_storage_mcap, or leave"):
+        takes_rosbag2("rosbag2", RecordSettings("drive"))
     ours = record_command(moving, rosbag2=False, python="python")
     assert ours == [
         "python",
@@ -261,6 +267,9 @@ def test_record_node_records_where_it_is_not_or_motion_matters():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     args = parser.parse_args(ours[3:])
+    with pytest.raises(SystemExit):
+        parser.parse_args(["drive", "--topics", "a-b"])
+    assert "'a-b' is not a topic" in capsys.readouterr().err
     assert args.out == "drive" and args.topics == ["/cam/image_raw"] and args.min_motion == 8
     assert record_command(RecordSettings(""), rosbag2=False)[1:] == ["-m", "scdepth_ros.record_node"]
 

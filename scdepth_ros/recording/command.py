@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.recording.session import MEGABYTE
+from scdepth_ros.ros_packages import package_prefix
 
 ROSBAG2_PACKAGES = ("ros2bag", "rosbag2_storage_mcap")
 # rosbag2 chooses by name where record_node looks at types: image topics, their calibration, odometry and TF.
@@ -35,12 +36,7 @@ class RecordSettings:
 
 def has_rosbag2() -> bool:
     """Whether `ros2 bag record -s mcap` can be run here."""
-    try:
-        from ament_index_python.packages import get_package_prefix
-
-        return all(get_package_prefix(package) for package in ROSBAG2_PACKAGES)
-    except (ImportError, LookupError, OSError):  # no ament, no such package, or no ROS installation sourced
-        return False
+    return all(package_prefix(package) for package in ROSBAG2_PACKAGES)
 
 
 def takes_rosbag2(recorder: str, settings: RecordSettings) -> bool:
@@ -50,12 +46,15 @@ def takes_rosbag2(recorder: str, settings: RecordSettings) -> bool:
         recorder: auto, rosbag2 or record_node.
 
     Raises:
-        ConfigError: for 'rosbag2' with the motion gate, which it does not have.
+        ConfigError: for 'rosbag2' where it is not installed, or with the motion gate, which it does not have.
     """
     if recorder == "rosbag2" and settings.min_motion:
         raise ConfigError(
             f"min_motion is {settings.min_motion:g}, which rosbag2 cannot do – leave recorder out, or say record_node"
         )
+    if recorder == "rosbag2" and not has_rosbag2():
+        packages = " and ".join(ROSBAG2_PACKAGES)
+        raise ConfigError(f"recorder is rosbag2, which is not installed – install {packages}, or leave recorder out")
     return recorder == "rosbag2" or (recorder == "auto" and not settings.min_motion and has_rosbag2())
 
 
