@@ -14,14 +14,13 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
-from scdepth_ros.launch_arguments import existing_file, launch_argument
+from scdepth_ros.launch_arguments import BOOLEAN, boolean, existing_file, launch_argument
 from scdepth_ros.ros_arguments import namespace, topic_name
 from scdepth_ros.ros_packages import package_prefix, require_packages
 from scdepth_ros.share import share_file
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB
 from scdepth_ros.transport_env import transport_env
 
-BOOLEAN = ["true", "false"]
 RESULTS = (DEPTH, INFO, CLOUD, COLOR, RGB)
 
 
@@ -62,7 +61,7 @@ def generate_launch_description():
 def _nodes(context):
     """depth_node, and RViz if wanted. A function, because an empty `weights` must not overrule the YAML file."""
     value = partial(launch_argument, context)
-    parameters = {name: value(name) == "true" for name in ("use_sim_time", "autostart")}
+    parameters = {name: value(name, boolean) for name in ("use_sim_time", "autostart")}
     if value("weights"):
         parameters["weights"] = str(Path(value("weights")).expanduser())
     environment = transport_env(context.environment)
@@ -75,7 +74,7 @@ def _nodes(context):
         additional_env=environment,
         output="screen",
     )
-    if value("rviz") != "true":
+    if not value("rviz", boolean):
         return [depth_node]
     require_packages("rviz:=true", "rviz2")
     prefix = f"/{value('namespace')}".rstrip("/").replace("//", "/")

@@ -14,14 +14,13 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from scdepth_ros.launch_arguments import existing_file, launch_argument, or_empty
+from scdepth_ros.launch_arguments import BOOLEAN, boolean, existing_file, launch_argument, or_empty
 from scdepth_ros.ros_arguments import namespace, topic_name
 from scdepth_ros.ros_packages import require_packages
 from scdepth_ros.share import share_file
 from scdepth_ros.slam import SYSTEMS, slam_nodes
 from scdepth_ros.transport_env import transport_env
 
-BOOLEAN = ["true", "false"]
 FOR_DEPTH = ("params_file", "image", "camera_info", "namespace", "use_sim_time", "weights")
 
 
@@ -63,7 +62,7 @@ def _nodes(context):
         value("frame_id"),
         value("odom_topic", or_empty(topic_name)),
         *(value(name, or_empty(existing_file)) for name in ("vocabulary", "settings")),
-        use_sim_time=value("use_sim_time") == "true",
+        use_sim_time=value("use_sim_time", boolean),
     )
     require_packages(f"slam:={value('slam')}", *(node.package for node in nodes))
     environment = transport_env(context.environment)
@@ -79,7 +78,7 @@ def _nodes(context):
         )
         for node in nodes
     ]
-    if value("depth") == "true":
+    if value("depth", boolean):
         depth = PythonLaunchDescriptionSource(str(share_file("launch/depth.launch.py")))
         arguments = [(name, value(name)) for name in FOR_DEPTH]
         actions.insert(0, IncludeLaunchDescription(depth, launch_arguments=arguments))

@@ -10,6 +10,7 @@ from typing import TypeVar
 from scdepth_core.errors import ConfigError
 
 T = TypeVar("T")
+BOOLEAN = ("true", "false", "True", "False")  # what `boolean` understands; launch files in Python pass the second kind
 
 
 def launch_argument(context, name: str, kind: Callable[[str], T] = str) -> T:
@@ -28,6 +29,11 @@ def launch_argument(context, name: str, kind: Callable[[str], T] = str) -> T:
         return kind(text)
     except argparse.ArgumentTypeError as error:
         raise ConfigError(f"launch argument {name}: {error}") from error
+
+
+def boolean(text: str) -> bool:
+    """Of one of BOOLEAN."""
+    return text.lower() == "true"
 
 
 def existing_file(text: str) -> str:

@@ -219,7 +219,7 @@ def test_without_weights_the_yaml_file_decides(all_packages):
     from launch import LaunchContext
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-    for weights, rviz, nodes in [("", "false", 1), ("/w.safetensors", "true", 2)]:
+    for weights, rviz, nodes in [("", "false", 1), ("/w.safetensors", "True", 2)]:
         context = LaunchContext()
         description = PythonLaunchDescriptionSource(str(LAUNCH_FILE)).get_launch_description(context)
         context.launch_configurations.update(weights=weights, rviz=rviz, namespace="robot")
