@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from scdepth_core import cli
+from scdepth_core.inference.backends.libraries import is_installed
 from scdepth_ros.benchmark.pipeline import STAGES
 from scdepth_ros.benchmark.report import goals, markdown
 from scdepth_ros.benchmark.soak import verdict
@@ -24,7 +25,7 @@ from scdepth_ros.child_process import held_by_the_living
 from scdepth_ros.topics import CLOUD, DEPTH
 
 pytestmark = pytest.mark.timeout(280)
-SMALL = ("--image", "96x64", "--distorted", "--backend", "torch", "--device", "cpu", "--threads", "1")
+SMALL = ("--image", "96x64", "--distorted", "--backend", "auto", "--device", "cpu", "--threads", "1")
 
 
 def abandoned_segments() -> set[str]:
@@ -46,7 +47,8 @@ def report(untrained_weights):
 
 def test_every_stage_of_a_frame_is_timed(report):
     assert report["network"]["size"] == "96x64" and report["machine"]["versions"]["torch"]
-    assert (report["network"]["backend"], report["network"]["precision"]) == ("torch", "float32")
+    expected = "openvino" if is_installed("openvino") else "torch"
+    assert (report["network"]["backend"], report["network"]["precision"]) == (expected, "float32")
     assert set(report["pipeline"]) == {"1", "2"}
     for way in report["pipeline"].values():
         assert set(way["stages"]) == set(STAGES)

@@ -162,7 +162,8 @@ def test_two_processes_train_together(tiny_data, tmp_path):
     where = ("--version", "v2", "--data", str(tiny_data), "--out", str(out))
     processes = ("--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.limit_train_batches", "2")
     options = ("--trainer.max_epochs", "1", "--trainer.limit_val_batches", "1", "--trainer.num_sanity_val_steps", "0")
-    command = [sys.executable, "-m", "scdepth_core.cli", "train", *where, *SMALL, *processes, *options]
+    network = ("--model.encoder", "mobilenet_v3_small", "--model.decoder", "half")
+    command = [sys.executable, "-m", "scdepth_core.cli", "train", *where, *SMALL, *network, *processes, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     assert torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
