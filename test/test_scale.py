@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from noise_samples import spoilt_depth
 
 from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.data.synthetic.paths import Mount
@@ -32,10 +33,7 @@ class Walk:
         self.depths = [depth for _, depth in frames]
 
     def spoiled(self, depth):
-        """5 % noise everywhere, and every tenth pixel anything from a fifth to five times as far."""
-        noise = 0.05 * self.rng.standard_normal(depth.shape)
-        wrong = np.where(self.rng.random(depth.shape) < 0.1, self.rng.uniform(-1.6, 1.6, depth.shape), 0)
-        return (depth * np.exp(noise + wrong)).astype(np.float32)
+        return spoilt_depth(depth, self.rng)
 
     def views(self, **changes):
         for grey, depth, pose in zip(self.greys, self.depths, self.poses):
