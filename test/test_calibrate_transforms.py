@@ -5,6 +5,7 @@ The recording lasts 10 s; prediction, lidar, odometry and height have 5 % noise,
 
 import numpy as np
 import pytest
+from noise_samples import spoilt_depth
 from rosbags.typesys import Stores, get_typestore
 from transform_samples import (
     COMPRESSED_DEPTH,
@@ -45,10 +46,7 @@ class Oracle:
         self.depths, self.rng = list(depths), np.random.default_rng(0)
 
     def predict(self, rgb):
-        depth = self.depths.pop(0)
-        wrong = np.where(self.rng.random(depth.shape) < 0.1, self.rng.uniform(-1.6, 1.6, depth.shape), 0)
-        noise = 0.05 * self.rng.standard_normal(depth.shape)
-        return (depth / SCALE * np.exp(noise + wrong)).astype(np.float32)
+        return spoilt_depth(self.depths.pop(0), self.rng) / np.float32(SCALE)
 
 
 def outcomes_of(robot, sources, every=1, **settings):

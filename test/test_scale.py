@@ -5,11 +5,13 @@ import math
 import cv2
 import numpy as np
 import pytest
+from noise_samples import spoilt_depth
 
 from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.data.synthetic.paths import Mount
 from scdepth_core.errors import ConfigError
 from scdepth_core.scale import CameraHeight, OdometryTravel, ReferenceDepth, ScaleFilter, ScaleTracker, View
+from scdepth_core.scale.corners import depth_of_surface
 from scdepth_core.scale.robust import median_and_scatter, robust_mean
 from scdepth_core.scale.two_view import two_view_motion
 
@@ -32,10 +34,7 @@ class Walk:
         self.depths = [depth for _, depth in frames]
 
     def spoiled(self, depth):
-        """5 % noise everywhere, and every tenth pixel anything from a fifth to five times as far."""
-        noise = 0.05 * self.rng.standard_normal(depth.shape)
-        wrong = np.where(self.rng.random(depth.shape) < 0.1, self.rng.uniform(-1.6, 1.6, depth.shape), 0)
-        return (depth * np.exp(noise + wrong)).astype(np.float32)
+        return spoilt_depth(depth, self.rng)
 
     def views(self, **changes):
         for grey, depth, pose in zip(self.greys, self.depths, self.poses):
@@ -131,6 +130,39 @@ def test_mostly_rotation_is_refused():
     assert source.measure(View(depth, K, turned, pose=pose)).refused in ("too little parallax", "mostly rotation")
 
 
+# Corners
+
+
+def test_depth_of_a_slanted_plane_is_exact_and_noise_is_averaged():
+    row, column = np.mgrid[:60, :80].astype(np.float32)
+    plane = 1 / (0.2 + 0.004 * row + 0.001 * column)
+    corners = np.array([[20, 30], [60.4, 11.6], [40, 50]], np.float32)
+    exact = plane[[30, 12, 50], [20, 60, 40]]
+    np.testing.assert_allclose(depth_of_surface(corners, plane), exact, rtol=1e-6)
+    noisy = spoilt_depth(plane, np.random.default_rng(0))
+    np.testing.assert_allclose(depth_of_surface(corners, noisy), exact, rtol=0.06)
+
+
+@pytest.mark.parametrize(
+    "across", [lambda r, c: c, lambda r, c: r, lambda r, c: r + c - 40, lambda r, c: np.maximum(r, c)]
+)
+def test_a_corner_beside_a_jump_of_depth_is_not_taken(across):
+    """A box a third nearer than the wall, seen from either side of its outline, at an edge and at a corner of it."""
+    row, column = np.mgrid[:80, :80]
+    depth = np.where(across(row, column) < 40, 2.0, 3.0).astype(np.float32)
+    beside = np.array([[39, 39], [40, 40]], np.float32)
+    assert np.isnan(depth_of_surface(beside, depth)).all()
+    assert depth_of_surface(np.array([[15, 15], [65, 65]], np.float32), depth) == pytest.approx([2, 3], rel=1e-6)
+
+
+def test_a_corner_beside_unknown_depth_or_the_border_is_not_taken():
+    depth = np.full((60, 80), 2.0, np.float32)
+    depth[30, 40], depth[30, 60] = np.nan, 0
+    corners = np.array([[37, 28], [62, 30], [2, 30], [40, 57], [20, 30]], np.float32)
+    assert np.isfinite(depth_of_surface(corners, depth)).tolist() == [False, False, False, False, True]
+    assert depth_of_surface(np.empty((0, 2), np.float32), depth).shape == (0,)
+
+
 # Motion between two views
 
 
@@ -155,6 +187,20 @@ def test_noisy_depth_does_not_shorten_the_way():
         sigmas.append(found.sigma)
     assert abs(np.mean(errors)) < 0.015
     assert np.std(errors) < 2 * np.median(sigmas) and np.median(sigmas) < 0.05
+
+
+def test_tracking_that_errs_along_the_motion_does_not_lengthen_the_way():
+    """Corners are off by 0.25 pixels along their motion and 0.05 across it, which must not pass for errors of depth."""
+    errors = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        points = np.c_[rng.uniform(-0.8, 0.8, (200, 2)), np.ones(200)] * rng.uniform(3, 4.5, (200, 1))
+        turned, t = points @ cv2.Rodrigues(np.array([0.01, -0.03, 0.02]))[0].T, np.array([0.2, 0, 0])
+        pixels = (turned + t) @ K.T
+        pixels = pixels[:, :2] / pixels[:, 2:] + rng.standard_normal((200, 2)) * (0.25, 0.05)
+        predicted = points * np.exp(0.0135 * rng.standard_normal((200, 1)))
+        errors.append(math.log(np.linalg.norm(two_view_motion(predicted, pixels, K).t) / 0.2))
+    assert abs(np.mean(errors)) < 0.003
 
 
 def test_exact_points_give_the_exact_motion():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from noise_samples import noisy_path, spoilt_depth
 
 from scdepth_core.data.synthetic import Mount, Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.geometry.camera import Camera
@@ -66,32 +67,20 @@ def points_message(points: np.ndarray, stamp_ns: int, frame: str = "lidar"):
     )
 
 
-def lidar_points(depth: np.ndarray, camera: Camera, rng, share: float = 0.02, noise: float = 0.0) -> np.ndarray:
+def lidar_points(depth: np.ndarray, camera: Camera, rng, share: float = 0.02, noisy: bool = False) -> np.ndarray:
     """Points (N, 3) in the lidar's frame that fall on a share of the pixels of a depth image, and some behind it.
 
     Args:
-        noise: of their distance, relative; every tenth point is then anything from a fifth to five times as far.
+        noisy: whether their distance is off, as in noise_samples.
     """
     row, column = np.nonzero(rng.random(depth.shape) < share)
     z = depth[row, column].astype(np.float64)
-    if noise:
-        wrong = np.where(rng.random(len(z)) < 0.1, rng.uniform(-1.6, 1.6, len(z)), 0)
-        z = z * np.exp(noise * rng.standard_normal(len(z)) + wrong)
+    if noisy:
+        z = spoilt_depth(z, rng)
     rays = np.c_[column, row, np.ones(len(z))] @ np.linalg.inv(camera.K).T
     points = np.r_[rays * z[:, None], rng.uniform(-5, -1, (50, 3))]
     to_lidar = np.linalg.inv(LIDAR_IN_CAMERA)
     return points @ to_lidar[:3, :3].T + to_lidar[:3, 3]
-
-
-def noisy_path(poses, rng, noise: float = 0.05, outliers: float = 0.1) -> list[np.ndarray]:
-    """Poses whose steps are measured with this relative noise; some are anything from a fifth to five times as long."""
-    path = [poses[0]]
-    for before, after in zip(poses[:-1], poses[1:]):
-        step = np.linalg.inv(before) @ after
-        wrong = rng.uniform(-1.6, 1.6) if rng.random() < outliers else 0.0
-        step[:3, 3] *= np.exp(noise * rng.standard_normal() + wrong)
-        path.append(path[-1] @ step)
-    return path
 
 
 def png_message(depth: np.ndarray, stamp_ns: int, form: str, prefix: bytes = b""):
@@ -122,7 +111,7 @@ def record_robot(path, seed=4, frames=100, size=(240, 180)) -> tuple[np.ndarray,
             stamp = START_NS + index * 10**9 // RATE
             rgb, depth = renderer.render(pose)
             depths.append(depth.astype(np.float32))
-            points = lidar_points(depth, camera, rng, noise=0.05)
+            points = lidar_points(depth, camera, rng, noisy=True)
             moving = [("odom", "base_link", pose @ to_base), ("base_link", "ground", ground_in_base(pose, rng))]
             for topic, message in (
                 (IMAGE, image_message(rgb, "rgb8", stamp)),

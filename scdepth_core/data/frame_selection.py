@@ -19,8 +19,8 @@ from scdepth_core.errors import ConfigError
 STATIC, BLURRED = "static", "blurred"
 V2_SHARE = 0.5  # rotation share from which SC-Depth V2, which takes rotation out, is worth its cost
 
+_WINDOW = 15  # pixels: side of the square around a corner that is followed
 _LUCAS_KANADE = {
-    "winSize": (15, 15),
     "maxLevel": 3,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.03),
 }
@@ -157,12 +157,15 @@ def find_corners(grey: np.ndarray) -> np.ndarray:
     return np.empty((0, 2), np.float32) if corners is None else corners.reshape(-1, 2)
 
 
-def track(first: np.ndarray, second: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def track(
+    first: np.ndarray, second: np.ndarray, corners: np.ndarray, window: int = _WINDOW
+) -> tuple[np.ndarray, np.ndarray]:
     """Follow corners from one picture to another, keeping those that lead back to where they began.
 
     Args:
         first, second: (H, W) uint8.
         corners: (N, 2) float32 pixels in `first`.
+        window: pixels, side of the square around a corner that is followed.
 
     Returns:
         positions in `first` and in `second`, both (M, 2) float32 with M <= N.
@@ -170,8 +173,9 @@ def track(first: np.ndarray, second: np.ndarray, corners: np.ndarray) -> tuple[n
     if len(corners) == 0:
         return corners, corners
     points = corners.reshape(-1, 1, 2)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, points, None, **_LUCAS_KANADE)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **_LUCAS_KANADE)
+    settings = {"winSize": (window, window), **_LUCAS_KANADE}
+    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, points, None, **settings)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **settings)
     miss = np.linalg.norm((back - points).reshape(-1, 2), axis=1)
     good = (found.ravel() == 1) & (returned.ravel() == 1) & (miss < _ROUND_TRIP)
     return corners[good], there.reshape(-1, 2)[good]

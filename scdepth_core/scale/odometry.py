@@ -3,26 +3,29 @@
 The distance in network units comes from corners tracked from a key frame to the present one, placed by the predicted
 depth. Only the length of the measured translation and the angle of the measured rotation are used, so that the
 odometry may move any frame that is fixed to the camera, whichever way its axes point.
+
+Key frames are half as far from each other as the frames that are compared. So every step of the odometry is part of
+two ways, and one that is wrong does not take the right one beside it along.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from scdepth_core.data.frame_selection import find_corners, track
 from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.camera import scale_intrinsics
+from scdepth_core.scale.corners import corners_on_surfaces, follow
 from scdepth_core.scale.two_view import two_view_motion
 from scdepth_core.scale.view import Measurement, View
 
 _FLOW_WIDTH = 320  # pixels: wider pictures are reduced, tracking needs no more
 _SMALLEST_PARALLAX = 1.0  # pixels
 _LARGEST_TURN = np.deg2rad(30)  # since the key frame
-_AROUND = 2  # pixels to each side of a corner whose depth is looked at
-_JUMP = 0.12  # of log depth between the quartiles of these pixels: two surfaces
+_KEYS = 4  # key frames remembered at most
 _ODOMETRY_SHARE = 0.02  # standard deviation of measured travel, relative
 _LEVER_ARM = 0.2  # metres that the odometry's frame may be away from the camera: a turn moves one and not the other
 
@@ -55,32 +58,37 @@ class OdometryTravel:
         if not 0 < max_rotation_share <= 1:
             raise ConfigError(f"max_rotation_share is {max_rotation_share}, expected a share above 0, up to 1")
         self._min_travel, self._max_share, self._lever = min_travel, max_rotation_share, lever_arm
-        self._key: _KeyFrame | None = None
+        self._keys: deque[_KeyFrame] = deque(maxlen=_KEYS)
 
     def restart(self) -> None:
-        """Forget the key frame: the next view is not connected to the last one."""
-        self._key = None
+        """Forget the key frames: the next view is not connected to the last one."""
+        self._keys.clear()
 
     def measure(self, view: View) -> Measurement:
-        """The scale of the way from the key frame to this view, which has `grey` and `pose`."""
+        """The scale of the way to this view, which has `grey` and `pose`, from the last key frame far enough away."""
         if view.pose is None:
             return Measurement.none("no odometry at the image's stamp")
         view = _reduced(view)
-        if self._key is None:
-            self._key = _key_frame(view)
+        if not self._keys:
+            self._keys.append(_key_frame(view))
             return Measurement.none("first frame")
-        motion = np.linalg.inv(self._key.pose) @ view.pose
-        travel, turn = float(np.linalg.norm(motion[:3, 3])), _angle(motion[:3, :3])
-        if travel < self._min_travel and turn < _LARGEST_TURN:
+        travel, turn = _way(self._keys[-1], view.pose)
+        if travel < self._min_travel / 2 and turn < _LARGEST_TURN / 2:
             return Measurement.none("not far enough from the last key frame")
-        key, self._key = self._key, _key_frame(view)
+        ways = [(key, *_way(key, view.pose)) for key in self._keys]
+        self._keys.append(_key_frame(view))
+        far = [way for way in ways if way[1] >= self._min_travel]
+        if not far:
+            return Measurement.none("not far enough from the last key frame")
+        key, travel, turn = far[-1]
         if turn >= _LARGEST_TURN:
             return Measurement.none("turned too far since the last key frame")
         return self._compare(key, view, travel, turn)
 
     def _compare(self, key: _KeyFrame, view: View, travel: float, turn: float) -> Measurement:
-        there, here, points = _tracks(key, view.grey)
-        found = two_view_motion(points, here, view.K)
+        kept, here = follow(key.grey, view.grey, key.corners)
+        there = key.corners[kept].astype(np.float64)
+        found = two_view_motion(key.points[kept], here, view.K)
         if found is None:
             return Measurement.none("too few corners could be followed")
         inliers = found.inliers
@@ -106,37 +114,16 @@ def _reduced(view: View) -> View:
 
 
 def _key_frame(view: View) -> _KeyFrame:
-    """Corners of a view, those that have a predicted depth, and their points in network units."""
-    corners = find_corners(view.grey)
-    depth = _depth_around(corners, view.depth)
-    known = np.isfinite(depth)
-    rays = np.c_[corners[known], np.ones(known.sum())] @ np.linalg.inv(view.K).T
-    return _KeyFrame(view.grey.copy(), corners[known], rays * depth[known, None], view.pose)
+    """A view's corners, and their points in network units."""
+    corners, depth = corners_on_surfaces(view.grey, view.depth)
+    rays = np.c_[corners, np.ones(len(corners))] @ np.linalg.inv(view.K).T
+    return _KeyFrame(view.grey.copy(), corners, rays * depth[:, None], view.pose)
 
 
-def _depth_around(corners: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Median depth (N,) of the pixels around each corner; NaN at the image's border, and where depth jumps.
-
-    The corner of an object moves with it, while its pixel may well show the wall behind: with the depth of the wall,
-    the way would come out too long.
-    """
-    height, width = depth.shape
-    column, row = np.rint(corners).astype(int).reshape(-1, 2).T
-    v, u = np.mgrid[-_AROUND : _AROUND + 1, -_AROUND : _AROUND + 1].reshape(2, -1)
-    rows, columns = row[:, None] + v, column[:, None] + u
-    inside = ((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)).all(axis=1)
-    around = depth[rows.clip(0, height - 1), columns.clip(0, width - 1)].astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        low, middle, high = np.percentile(np.log(around), (25, 50, 75), axis=1) if len(corners) else np.empty((3, 0))
-        return np.where(inside & (high - low < _JUMP), np.exp(middle), np.nan)
-
-
-def _tracks(key: _KeyFrame, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels in the key frame and in the present one, and points, of the corners that could be followed."""
-    there, here = track(key.grey, grey, key.corners)
-    place = {tuple(corner): index for index, corner in enumerate(key.corners.tolist())}
-    kept = [place[tuple(corner)] for corner in there.tolist()]
-    return there.astype(np.float64), here.astype(np.float64), key.points[kept]
+def _way(key: _KeyFrame, pose: np.ndarray) -> tuple[float, float]:
+    """Measured travel in metres and turn in radians since a key frame."""
+    motion = np.linalg.inv(key.pose) @ pose
+    return float(np.linalg.norm(motion[:3, 3])), _angle(motion[:3, :3])
 
 
 def _flow_parts(there: np.ndarray, here: np.ndarray, R: np.ndarray, K: np.ndarray) -> tuple[float, float]:

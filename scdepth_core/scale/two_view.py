@@ -117,17 +117,27 @@ class _Linearised:
         """How far corners and depths are off by what this state explains.
 
         Depth moves a pixel along one line only. What is left across it is the corners' error; what is left along it,
-        as a change of log depth and together with the correction made, is both.
+        together with the correction made, is both, and only the part due to depth grows with the pixels that a change
+        of depth is worth. Tracking errs more along the motion than across it, so the part across does not tell them
+        apart: errors of tracking that pass for errors of depth make the way too long.
         """
         length = np.maximum(np.linalg.norm(self._by_depth, axis=1), 1e-9)  # pixels a unit of log depth
         direction = self._by_depth / length[:, None]
         across = self._residual[:, 0] * direction[:, 1] - self._residual[:, 1] * direction[:, 0]
-        along = self._correction + (self._residual * direction).sum(1) / length
-        pixel_sigma = NORMAL * float(np.median(np.abs(across)))
-        sure = length >= np.median(length)
-        total = NORMAL * float(np.median(np.abs(along[sure])))
-        depth = total**2 - pixel_sigma**2 * float(np.median(1 / length[sure] ** 2))
-        return max(pixel_sigma, _LEAST_SIGMAS[0]), float(np.sqrt(max(depth, _LEAST_SIGMAS[1] ** 2)))
+        along = self._correction * length + (self._residual * direction).sum(1)
+        little, much = np.array_split(np.argsort(length), 2)
+        pixel = _variance(across)
+        total, growth = _variance(along[much]), float(np.median(length[much]) ** 2)
+        more, longer = total - _variance(along[little]), growth - float(np.median(length[little]) ** 2)
+        least = _LEAST_SIGMAS[1] ** 2
+        depth = float(np.clip(more / max(longer, 1e-9), least, max((total - pixel) / growth, least)))
+        pixel = max(pixel, total - depth * growth, _LEAST_SIGMAS[0] ** 2)
+        return float(np.sqrt(pixel)), float(np.sqrt(depth))
+
+
+def _variance(errors: np.ndarray) -> float:
+    """Of normal errors around 0 among which some are wrong."""
+    return (NORMAL * float(np.median(np.abs(errors)))) ** 2
 
 
 def _cross_matrices(vectors: np.ndarray) -> np.ndarray:
