@@ -17,7 +17,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from scdepth_core.errors import ConfigError, ScDepthError
@@ -30,6 +30,7 @@ from scdepth_ros.messages.converter import image_decoder
 from scdepth_ros.outputs import DepthOutputs
 from scdepth_ros.ros_arguments import init_ros
 from scdepth_ros.scale_services import ScaleServices
+from scdepth_ros.shutdown import until_shutdown
 from scdepth_ros.transitions import refuse_impossible_transitions
 from scdepth_ros.worker import FrameWorker
 
@@ -224,14 +225,13 @@ def main(args: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also while PyTorch is being imported
     node = None
     try:
-        init_ros(args)
-        node = DepthNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        node.autostart()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown():
+            init_ros(args)
+            node = DepthNode()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            node.autostart()
+            executor.spin()
     except ConfigError as error:
         rclpy.logging.get_logger("depth_node").fatal(str(error))
         return 1

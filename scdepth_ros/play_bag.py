@@ -20,6 +20,7 @@ from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bag_player import BagPlayer
 from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program
+from scdepth_ros.shutdown import until_shutdown
 
 SECOND = 10**9
 CLOCK_PERIOD = 0.01  # seconds between two /clock messages
@@ -92,9 +93,11 @@ def run(args: argparse.Namespace) -> int:
             player = BagPlayer(node, bag, _chosen(bag, args), _names(bag, args.remap))
             if not player.publishers:
                 raise BagError("; ".join(player.played.reasons.values()))
-            try:
+            ended = False
+            with until_shutdown():
                 _play(node, bag, player, args)
-            except (KeyboardInterrupt, ExternalShutdownException):
+                ended = True
+            if not ended:
                 print("play_bag: interrupted", file=sys.stderr)
             _tell(bag, player)
     finally:

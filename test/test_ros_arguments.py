@@ -101,3 +101,36 @@ def test_the_node_says_that_its_parameter_file_cannot_be_read(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 1 and "Traceback" not in run.stderr
     assert "--ros-args are not understood: Couldn't parse params file" in run.stderr
+
+
+# The end of ROS
+
+
+@needs_ros
+def test_the_end_of_ros_ends_quietly_what_needs_it():
+    """As a signal does between two waits of an executor; any other error is one."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    from scdepth_ros.shutdown import until_shutdown
+
+    rclpy.init(args=[], domain_id=101)
+    node = rclpy.create_node("ending")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with pytest.raises(RuntimeError, match="ours"), until_shutdown():
+            raise RuntimeError("ours")
+        with until_shutdown():
+            raise KeyboardInterrupt
+        with pytest.raises(RuntimeError, match="context is not valid"):
+            end_and_wait(rclpy, executor)
+        with until_shutdown():
+            end_and_wait(rclpy, executor)
+    finally:
+        rclpy.try_shutdown()
+
+
+def end_and_wait(rclpy, executor) -> None:
+    rclpy.try_shutdown()
+    next(executor._wait_for_ready_callbacks(timeout_sec=0.1))

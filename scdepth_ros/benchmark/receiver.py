@@ -12,13 +12,14 @@ import sys
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
 from scdepth_ros.benchmark.subject import NODE
 from scdepth_ros.recording.serialized import Serialized
 from scdepth_ros.recording.topic_recorder import TopicRecorder
 from scdepth_ros.ros_arguments import split_ros_arguments
+from scdepth_ros.shutdown import until_shutdown
 from scdepth_ros.topics import CLOUD, DEPTH
 
 TYPES = {DEPTH: "sensor_msgs/msg/Image", CLOUD: "sensor_msgs/msg/PointCloud2"}
@@ -63,9 +64,8 @@ def main() -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(receiver.node)
     try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown():
+            executor.spin()
     finally:
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.SIG_IGN)

@@ -11,12 +11,12 @@ import time
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import Image, PointCloud2
 
 from scdepth_ros import qos
 from scdepth_ros.messages import CloudBuffer, encode_depth
 from scdepth_ros.ros_arguments import split_ros_arguments
+from scdepth_ros.shutdown import until_shutdown
 from scdepth_ros.topics import CLOUD, DEPTH
 
 
@@ -54,11 +54,10 @@ def main() -> int:
     args = parser.parse_args(ours)
     rclpy.init(args=of_ros)
     try:
-        relay = Relay(args.cloud)
-        relay.listen()
-        rclpy.spin(relay.node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown():
+            relay = Relay(args.cloud)
+            relay.listen()
+            rclpy.spin(relay.node)
     finally:
         rclpy.try_shutdown()
     return 0

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
 from scdepth_ros.bag import BagWriter
 from scdepth_ros.recording.serialized import IMAGE_TYPES, Serialized
 from scdepth_ros.recording.topic_recorder import TopicRecorder
+from scdepth_ros.shutdown import until_shutdown
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO
 
 RECORDED = {
@@ -72,9 +73,8 @@ class DepthRecorder:
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+            with until_shutdown():
+                self._executor.spin()
         except Exception as error:  # handed to the thread that closes the recorder
             self.error = error
 
