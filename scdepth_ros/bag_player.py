@@ -63,9 +63,9 @@ class BagPlayer:
                 self._classes[topic], names.get(topic, topic), profiles[topic]
             )
 
-    def unheard(self) -> list[str]:
-        """Names of the topics that nobody subscribes to."""
-        return [p.topic_name for p in self.publishers.values() if p.get_subscription_count() == 0]
+    def unheard(self, listeners: int = 1) -> list[str]:
+        """Names of the topics with fewer subscribers than that."""
+        return [p.topic_name for p in self.publishers.values() if p.get_subscription_count() < listeners]
 
     def play(self, start_ns: int, offset_ns: int, wait_until: Callable[[int], float]) -> None:
         """Publish everything recorded from `start_ns` on, once.

@@ -96,7 +96,7 @@ def play_and_record(source: Path, output: Path, topics: Topics, width: int, args
     rclpy.init(args=[])
     try:
         with BagWriter(output) as bag, process(node_command(topics, width, args)) as node:
-            recorder = DepthRecorder(bag, topics.image)
+            recorder = DepthRecorder(bag, topics.image, topics.camera_info)
             try:
                 if not recorder.wait_for_node("depth_node", START_TIMEOUT, lambda: node.poll() is None):
                     raise BackendError("depth_node did not become active – its log above says why")
@@ -132,9 +132,9 @@ def node_command(topics: Topics, width: int, args: argparse.Namespace) -> list[s
 
 
 def player_command(source: Path, topics: Topics, args: argparse.Namespace) -> list[str]:
-    """play_bag with the camera's topics."""
+    """play_bag with the camera's topics, which depth_node and the recorder wait for."""
     played = ["--topics", topics.image, topics.camera_info]
-    waiting = ["--rate", str(args.rate), "--wait-for-subscribers", "10"]
+    waiting = ["--rate", str(args.rate), "--wait-for-subscribers", "10", "--subscribers", "2"]
     return [sys.executable, "-m", "scdepth_ros.play_bag", str(source), *played, *waiting]
 
 

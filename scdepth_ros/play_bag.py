@@ -16,7 +16,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rosgraph_msgs.msg import Clock
 
-from scdepth_core.errors import BagError
+from scdepth_core.errors import BagError, ConfigError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bag_player import BagPlayer
 from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program
@@ -78,6 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="wait up to S seconds until every topic has a subscriber (default: start at once)",
     )
+    parser.add_argument(
+        "--subscribers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many to wait for, each topic (default: %(default)s)",
+    )
     parser.add_argument("--clock", action="store_true", help="publish the time of recording on /clock")
 
 
@@ -85,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     """Play with an initialised rclpy; prints what was published to stderr.
 
     Raises:
-        BagError: when the bag cannot be read, or an argument does not fit it.
+        BagError: when the bag cannot be read, or an argument does not fit it. ConfigError: for an impossible argument.
     """
+    if args.subscribers < 1:
+        raise ConfigError(f"--subscribers is {args.subscribers}, expected at least 1")
     node = rclpy.create_node("play_bag", start_parameter_services=False)
     try:
         with BagReader(args.bag) as bag:
@@ -111,7 +120,7 @@ def _play(node, bag: BagReader, player: BagPlayer, args: argparse.Namespace) -> 
         length = (bag.end_ns - bag.start_ns) / SECOND
         raise BagError(f"--start is {args.start:g} s, the recording '{args.bag}' is only {length:.1f} s long")
     clock = node.create_publisher(Clock, "/clock", 10) if args.clock else None
-    _wait_for_subscribers(player, args.wait_for_subscribers)
+    _wait_for_subscribers(player, args.wait_for_subscribers, args.subscribers)
     offset_ns, began = 0, None
     while True:
         pace = Pace(start_ns, args.rate, offset_ns, clock, began)
@@ -123,12 +132,13 @@ def _play(node, bag: BagReader, player: BagPlayer, args: argparse.Namespace) -> 
     player.finish(LAST_CALL)
 
 
-def _wait_for_subscribers(player: BagPlayer, seconds: float) -> None:
+def _wait_for_subscribers(player: BagPlayer, seconds: float, listeners: int) -> None:
     end = time.monotonic() + seconds
-    while player.unheard() and time.monotonic() < end:
+    while (unheard := player.unheard(listeners)) and time.monotonic() < end:
         time.sleep(0.02)
-    if seconds and player.unheard():
-        print(f"play_bag: nobody subscribes to {', '.join(player.unheard())}, playing anyway", file=sys.stderr)
+    if seconds and unheard:
+        few = "nobody subscribes" if listeners == 1 else f"fewer than {listeners} subscribe"
+        print(f"play_bag: {few} to {', '.join(unheard)}, playing anyway", file=sys.stderr)
 
 
 def _tell(bag: BagReader, player: BagPlayer) -> None:

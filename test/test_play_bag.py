@@ -85,6 +85,24 @@ def test_everything_arrives_as_recorded_and_in_time(tmp_path, bench, kind):
         bench.node.destroy_subscription(one)
 
 
+def test_it_waits_for_as_many_subscribers_as_it_is_told(tmp_path, bench):
+    bag = write_bag(tmp_path / "walk", walk(count=2))
+    images, more = [], []
+    one = bench.node.create_subscription(Image, "/cam/image", images.append, RELIABLE)
+    waiting = ("--topics", "/cam/image", "--wait-for-subscribers", 20, "--subscribers", 2)
+    process = play(bag, *waiting)
+    bench.wait_for(lambda: bench.node.count_publishers("/cam/image"), what="the player")
+    bench.spin_for(1.0)
+    assert process.process.poll() is None and not images
+    other = bench.node.create_subscription(Image, "/cam/image", more.append, RELIABLE)
+    bench.wait_for(lambda: process.process.poll() is not None and len(images) == len(more) == 2, what="all images")
+    for subscription in (one, other):
+        bench.node.destroy_subscription(subscription)
+    process = play(bag, "--topics", "/cam/image", "--wait-for-subscribers", 0.1, "--subscribers", 2)
+    assert process.process.wait(20) == 0
+    assert "fewer than 2 subscribe to /cam/image, playing anyway" in process.output
+
+
 def test_rounds_go_on_in_time_until_interrupted(tmp_path, bench):
     bag = write_bag(tmp_path / "walk", walk(count=4))
     images = []
@@ -175,6 +193,7 @@ def test_qos_is_the_recorded_one_else_reliable(odd_bag):
         (["BAG", "--remap", "/cam/image"], "expected FROM:=TO"),
         (["BAG", "--remap", "/nope:=/image"], "/nope, the bag has"),
         (["BAG", "--rate", "0"], "'0' is not a number above 0"),
+        (["BAG", "--subscribers", "0"], "--subscribers is 0, expected at least 1"),
         (["BAG", "--ros-args", "--log-level", "loud"], "Couldn't parse log level"),
     ],
 )

@@ -30,6 +30,7 @@ class DepthRecorder:
     Args:
         bag: open writer for the node's topics; messages are written under the stamp of their frame.
         image_topic: the camera's topic as the node sees it, used to time frames; not recorded.
+        info_topic: of its calibration; listened to so that a player that waits for two subscribers waits for this one.
 
     Attributes:
         received: number of messages by topic.
@@ -37,8 +38,8 @@ class DepthRecorder:
         last: monotonic time of the newest depth image.
     """
 
-    def __init__(self, bag: BagWriter, image_topic: str):
-        self._bag, self._image_topic = bag, image_topic
+    def __init__(self, bag: BagWriter, image_topic: str, info_topic: str):
+        self._bag, self._image_topic, self._info_topic = bag, image_topic, info_topic
         self._arrivals: dict[int, float] = {}
         self.received = Counter()
         self.latencies: list[float] = []
@@ -49,6 +50,7 @@ class DepthRecorder:
         self._executor.add_node(self._node)
         recorder = TopicRecorder(self._node, self._take)
         recorder.subscribe(image_topic, IMAGE_TYPES[image_topic.endswith("/compressed")])
+        recorder.subscribe(info_topic, RECORDED[INFO])
         for topic, type_name in RECORDED.items():
             recorder.subscribe(f"/{topic}", type_name, QoSProfile(depth=10))
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -83,6 +85,7 @@ class DepthRecorder:
         self.received[message.topic] += 1
         if message.topic == self._image_topic:
             self._arrivals[message.stamp_ns] = now
+        if message.topic in (self._image_topic, self._info_topic):
             return
         self._bag.write(message.topic, message.data, message.stamp_ns, message.type)
         if message.topic == f"/{DEPTH}":
