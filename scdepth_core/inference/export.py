@@ -65,10 +65,11 @@ def run(args: argparse.Namespace) -> int:
     frames = own_frames(args.frames or [], args.data, source.metadata)
     kept = frames[::HELD_OUT]
     calibration = tuple(frame for index, frame in enumerate(frames) if index % HELD_OUT) or tuple(frames)
+    source = dataclasses.replace(source, calibration=calibration)  # before the network is built, so that it is once
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{args.out.stem}.", dir=args.out.parent) as folder:
         partial = Path(folder) / args.out.name
-        write(partial, dataclasses.replace(source, calibration=calibration), args.to, args.precision)
+        write(partial, source, args.to, args.precision)
         report = {
             "out": str(args.out),
             "to": args.to,
