@@ -7,11 +7,11 @@ the newest image and publishes what comes of it. PyTorch is imported on configur
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import time
 import traceback
+from typing import NoReturn
 
 import numpy as np
 import rclpy
@@ -30,7 +30,7 @@ from scdepth_ros.messages.converter import image_decoder
 from scdepth_ros.outputs import DepthOutputs
 from scdepth_ros.ros_arguments import init_ros
 from scdepth_ros.scale_services import ScaleServices
-from scdepth_ros.shutdown import until_shutdown
+from scdepth_ros.shutdown import end_process, until_shutdown
 from scdepth_ros.transitions import refuse_impossible_transitions
 from scdepth_ros.worker import FrameWorker
 
@@ -132,11 +132,10 @@ class DepthNode(LifecycleNode):
         self._free()
         return SUCCESS
 
-    def close(self) -> bool:
-        """Stop for good, in any state; False when the frame in flight would not end in time."""
-        finished = self._stop(EXIT_TIMEOUT)
+    def close(self) -> None:
+        """Stop for good, in any state; a frame in flight gets a second."""
+        self._stop(EXIT_TIMEOUT)
         self.destroy_node()
-        return finished
 
     # Work
 
@@ -220,8 +219,13 @@ class DepthNode(LifecycleNode):
         self._diagnostics_publisher.publish(self._diagnostics.array(stamp, report, self._statistics.snapshot()))
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until it is asked to end (SIGINT or SIGTERM); that takes at most two seconds."""
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until it is asked to end (SIGINT or SIGTERM), then end the process, in two seconds at most."""
+    end_process(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the node until it is asked to end; returns the exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also while PyTorch is being imported
     node = None
     try:
@@ -238,12 +242,11 @@ def main(args: list[str] | None = None) -> int:
     finally:
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.SIG_IGN)  # being asked twice must not cut the clean-up short
-        finished = node is None or node.close()
+        if node is not None:
+            node.close()
         rclpy.try_shutdown()
-        if not finished:  # a network that takes longer than a second must not hold up the end of the process
-            os._exit(0)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,5 +1,6 @@
 """depth_node as users meet it: a process of its own, images and services over DDS, a network with random weights."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -312,6 +313,18 @@ def test_asked_to_end_while_pytorch_is_being_imported(weights):
     wait_for(lambda: "libtorch" in maps.read_text(), step=lambda: time.sleep(0.005), what="the import of torch")
     assert process.stop(signal.SIGTERM) < 2
     assert process.process.returncode == 0 and "Traceback" not in process.output, process.output
+
+
+def test_its_end_leaves_no_shared_memory(weights):
+    process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-r", "__node:=fifth", "-p", f"weights:={weights}")
+    try:
+        process.wait_for_output("waiting for images")
+        mapped = re.findall(r"/dev/shm/fastrtps_[0-9a-f]{16}", Path(f"/proc/{process.process.pid}/maps").read_text())
+        process.process.send_signal(signal.SIGINT)
+        assert process.process.wait(5) == 0
+        assert mapped and not [segment for segment in mapped if Path(segment).exists()]
+    finally:
+        process.stop()
 
 
 def test_importing_the_node_does_not_import_pytorch():
