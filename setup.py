@@ -41,7 +41,13 @@ TIMM = ["timm>=1.0.20,<2"]
 # Faster inference than PyTorch's. On CUDA, put onnxruntime-gpu in the place of onnxruntime.
 ONNX = ["onnx>=1.18,<2", "onnxscript>=0.5,<1", ONNXRUNTIME]
 OPENVINO = ["openvino>=2026.0,<2027", "nncf>=3.0,<4"]
-TEST = ["pytest>=8,<10", "pytest-timeout>=2.3,<3", "ruff>=0.12,<1", "colcon-common-extensions>=0.3,<0.4"]
+TEST = [
+    "pytest>=8,<10",
+    "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
+    "ruff>=0.12,<1",
+    "colcon-common-extensions>=0.3,<0.4",
+]
 
 setup(
     name=PACKAGE,

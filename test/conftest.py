@@ -19,10 +19,26 @@ from scdepth_core.weights_metadata import WeightsMetadata
 with contextlib.suppress(ImportError):  # where ROS 2 is not installed, tests with nodes skip
     from ros_harness import bench  # noqa: F401 - a fixture
 
+# Files that start nodes. They run one after the other, also where several workers share the tests: nodes that wait for
+# a core miss their deadlines, and each file would take the shared memory of another for its own left-overs.
+RUN_NODES = (
+    *("test_bench_node", "test_consumers", "test_demo", "test_depth_node", "test_launch", "test_node_backends"),
+    *("test_node_relay", "test_node_scale", "test_node_transforms", "test_play_bag", "test_recording", "test_view"),
+)
+
 DATA_OPTIONS = (
     *("--scenes", "2", "--validation-scenes", "1", "--test-frames", "2", "--frames", "8"),
     *("--size", "80x64", "--workers", "1", "--seed", "5"),
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Which tests stay on one worker of pytest-xdist: those of a file, which share fixtures, and all that run nodes."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            file = item.path.stem
+            item.add_marker(pytest.mark.xdist_group("nodes" if file in RUN_NODES else file))
 
 
 @pytest.fixture(scope="session", autouse=True)
