@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera-height", type=float, help="metres above the floor (default: drawn for each scene)")
     parser.add_argument("--pitch", type=float, help="degrees that the camera looks up (default: drawn for each scene)")
     parser.add_argument(
-        "--yaw", type=float, help="degrees that a driving camera looks to the left (default: drawn for each scene)"
+        "--yaw",
+        type=float,
+        help="degrees that the camera looks to the left of its way (default: drawn; handheld looks around)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything (default: %(default)s)")
     parser.add_argument("--image-format", choices=tuple(IMAGE_OPTIONS), default="png", help="default: %(default)s")

@@ -24,7 +24,7 @@ class Mount:
     Attributes:
         height: metres above the floor.
         pitch: degrees that the camera looks up.
-        yaw: degrees that a driving camera looks to the left of where it goes; a hand-held one looks around.
+        yaw: degrees that the camera looks to the left of where it goes; without it a hand-held one looks around.
 
     Raises:
         ConfigError: for a mount that sees no room.
@@ -177,12 +177,17 @@ def _paced(rng, line: np.ndarray, speed: float, count: int, turning: float) -> n
 
 
 def _gaze(rng, plan: FloorPlan, flat: np.ndarray, rotation: float, mount: Mount):
-    """Where a hand-held camera looks: (yaw, pitch, roll), radians, turning slowly to where there is much to see."""
+    """Where a hand-held camera looks: (yaw, pitch, roll), radians, turning slowly to where there is much to see, or at
+    an angle to its way.
+    """
     count = len(flat)
-    marks = np.arange(0, count + int(RATE), int(RATE))
-    targets = _best_views(rng, plan, flat[np.minimum(marks, count - 1)])
-    yaw = _smoothed(np.interp(np.arange(count), marks, targets), 0.7 * RATE)
-    yaw = yaw.mean() + min(rotation, 1.0) * (yaw - yaw.mean())
+    if mount.yaw is None:
+        marks = np.arange(0, count + int(RATE), int(RATE))
+        targets = _best_views(rng, plan, flat[np.minimum(marks, count - 1)])
+        yaw = _smoothed(np.interp(np.arange(count), marks, targets), 0.7 * RATE)
+        yaw = yaw.mean() + min(rotation, 1.0) * (yaw - yaw.mean())
+    else:
+        yaw = _ahead(flat) + np.deg2rad(mount.yaw)
     shake = [rotation * _drift(rng, count, 0.35, np.deg2rad(0.35)) for _ in range(3)]
     if rotation > 1:
         shake = [s + (rotation - 1) * _drift(rng, count, 0.5, np.deg2rad(2.5)) for s in shake]
@@ -225,11 +230,16 @@ def _best_views(rng, plan: FloorPlan, spots: np.ndarray) -> np.ndarray:
 
 def _heading(rng, flat: np.ndarray, rotation: float, mount: Mount):
     """A driving camera looks along its own way, with a fixed tilt and a little vibration."""
-    ahead = np.gradient(_smoothed(flat, 0.3 * RATE), axis=0)
-    yaw = _smoothed(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])), 0.4 * RATE)
+    yaw = _ahead(flat)
     side, tilt = _chosen(mount.yaw, rng.uniform(-35, 35)), _chosen(mount.pitch, rng.uniform(-6, 8))
     shake = [rotation * _drift(rng, len(flat), 0.2, np.deg2rad(0.12)) for _ in range(3)]
     return yaw + np.deg2rad(side) + shake[0], np.deg2rad(tilt) + shake[1], shake[2]
+
+
+def _ahead(flat: np.ndarray) -> np.ndarray:
+    """Yaw (count,) of the way, radians."""
+    ahead = np.gradient(_smoothed(flat, 0.3 * RATE), axis=0)
+    return _smoothed(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])), 0.4 * RATE)
 
 
 def _chosen(fixed: float | None, drawn: float) -> float:
