@@ -60,6 +60,7 @@ class DepthNode(LifecycleNode):
             on_change=lambda settings: self._processor and self._processor.apply(settings),
         )
         self._statistics = Statistics()
+        self._troubles = Troubles(self._statistics, self.get_logger().warning)
         self._diagnostics = DiagnosticsWriter(self.get_name())
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, "/diagnostics", 10, qos_overriding_options=qos.overridable()
@@ -104,7 +105,8 @@ class DepthNode(LifecycleNode):
         self._worker = FrameWorker(self._processor.handle)
         self._processor.open(self)
         settings = self._live.current
-        self._inputs = CameraInputs(self, settings.image_transport, settings.camera_info_sync, self._on_image)
+        transport, sync = settings.image_transport, settings.camera_info_sync
+        self._inputs = CameraInputs(self, transport, sync, self._on_image, self._troubles.report)
         self.get_logger().info(f"waiting for images on {self._inputs.image_topic}")
         return super().on_activate(state)
 
@@ -160,10 +162,11 @@ class DepthNode(LifecycleNode):
         pipeline.process(np.zeros(WARM_UP_SHAPE, np.uint8), camera=None)
         used = estimator.backend
         self._model = f"{settings.weights or 'starter weights'}, {used.name} {used.precision} on {used.device}"
-        troubles = Troubles(self._statistics, self.get_logger().warning)
         wanted = settings.for_scale()
-        scale = wanted and NodeScale(ScaleSettings(**wanted), pipeline, troubles)
-        return FrameProcessor(pipeline, image_decoder(), self._outputs, self._live, self._statistics, troubles, scale)
+        scale = wanted and NodeScale(ScaleSettings(**wanted), pipeline, self._troubles)
+        return FrameProcessor(
+            pipeline, image_decoder(), self._outputs, self._live, self._statistics, self._troubles, scale
+        )
 
     def _configure_failed(self, reason: str, outcome: TransitionCallbackReturn) -> TransitionCallbackReturn:
         self.get_logger().error(f"cannot configure: {reason}")
@@ -207,6 +210,7 @@ class DepthNode(LifecycleNode):
             failure=self._failure,
             image_topic=self._inputs.image_topic if self._inputs else "",
             info_topic=self._inputs.info_topic if self._inputs else "",
+            frames_overtaken=self._inputs.lost.in_queue if self._inputs else 0,
             model=self._model,
             scale=pipeline and pipeline.scale,
             is_metric=pipeline is not None and pipeline.is_metric,

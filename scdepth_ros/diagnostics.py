@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from scdepth_ros.frame_statistics import Snapshot
+from scdepth_ros.lost_messages import TRANSPORT_CURE
 from scdepth_ros.messages.layout import ImageMessageError
 
 SILENCE = 5.0  # seconds without an image that are worth an error
@@ -27,6 +28,7 @@ class NodeReport:
         state: lifecycle state in a word.
         failure: why the last configure failed; empty when it did not.
         image_topic, info_topic: names after remapping; empty while inactive.
+        frames_overtaken: images that a newer one replaced before this node came to fetch them.
         model: what computes, such as "starter weights on cpu".
         scale: metres per unit in use, None while nothing is loaded.
         is_metric: False while nobody knows the scale.
@@ -40,6 +42,7 @@ class NodeReport:
     failure: str = ""
     image_topic: str = ""
     info_topic: str = ""
+    frames_overtaken: int = 0
     model: str = ""
     scale: float | None = None
     is_metric: bool = False
@@ -91,16 +94,22 @@ def _input(report: NodeReport, seen: Snapshot, new: Counter):
         "rate_in_hz": seen.rate_in,
         "stamp_age_s": seen.stamp_age,
         "frames_in": seen.counts["frames_in"],
+        "frames_lost": seen.counts["frames_lost"],
+        "frames_overtaken": report.frames_overtaken,
         **{kind: seen.counts[kind] for kind in FRAME_TROUBLES},
     }
     bad = sum(new[kind] for kind in FRAME_TROUBLES)
+    lost = f"{new['frames_lost']} images were lost on the way in the last second: {TRANSPORT_CURE}"
     if report.state != "active":
         return OK, f"{report.state}, no images expected", values
     if seen.since_image >= SILENCE:
-        return ERROR, f"no image for {seen.since_image:.0f} s on {report.image_topic}", values
+        why = f", {lost}" if new["frames_lost"] else ""
+        return ERROR, f"no image for {seen.since_image:.0f} s on {report.image_topic}{why}", values
     if bad:
         kinds = ", ".join(kind for kind in FRAME_TROUBLES if new[kind])
         return WARN, f"{bad} frames could not be used in the last second: {kinds}", values
+    if new["frames_lost"]:
+        return WARN, lost, values
     return OK, f"{seen.rate_in:.1f} images a second on {report.image_topic}", values
 
 

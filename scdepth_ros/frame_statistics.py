@@ -53,10 +53,10 @@ class Statistics:
         self._out: deque[tuple[float, float]] = deque()
         self._stamp_age = float("nan")
 
-    def count(self, event: str) -> int:
-        """Count one event and return how many there were."""
+    def count(self, event: str, times: int = 1) -> int:
+        """Count an event that happened once, or so many times, and return how many there were."""
         with self._lock:
-            self._counts[event] += 1
+            self._counts[event] += times
             return self._counts[event]
 
     def image_arrived(self, stamp_age: float) -> None:
@@ -104,8 +104,8 @@ class Troubles:
         self._statistics, self._log, self._period, self._clock = statistics, log, period, clock
         self._next: dict[str, float] = {}
 
-    def report(self, kind: str, sentence: str) -> None:
-        count = self._statistics.count(kind)
+    def report(self, kind: str, sentence: str, times: int = 1) -> None:
+        count = self._statistics.count(kind, times)
         now = self._clock()
         if now >= self._next.get(kind, now):
             self._next[kind] = now + self._period

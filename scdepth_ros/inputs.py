@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from scdepth_core.errors import CameraError
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
+from scdepth_ros.lost_messages import TRANSPORT_CURE, LostMessages
 from scdepth_ros.messages import decode_camera_info
 
 FIRST_INFO_TIMEOUT = 0.5  # seconds that the first image waits for its calibration, which may travel behind it
@@ -36,12 +38,14 @@ class CameraInputs:
         transport: "raw" or "compressed".
         sync: which CameraInfo belongs to an image: the "latest", or the one with "exact"ly its stamp.
         on_image: called with every image message, in the spinning thread.
+        complain: called with "frames_lost", a sentence and how many, when images were lost on the way.
 
     Attributes:
         image_topic, info_topic: full names after remapping.
+        lost: LostMessages of the images.
     """
 
-    def __init__(self, node, transport: str, sync: str, on_image):
+    def __init__(self, node, transport: str, sync: str, on_image, complain: Callable[[str, str, int], None]):
         self._node, self._exact = node, sync == "exact"
         self._infos: deque[CameraInfo] = deque(maxlen=_INFOS if self._exact else 1)
         self._info_came = threading.Condition()
@@ -49,9 +53,11 @@ class CameraInputs:
         self.image_topic = transported(node, "image", transport)
         self.info_topic = node.resolve_topic_name("camera_info")
         message = CompressedImage if transport == "compressed" else Image
+        sentence = f"images of {self.image_topic} were lost on the way: {TRANSPORT_CURE}"
+        self.lost = LostMessages(lambda count: complain("frames_lost", sentence, count))
         info_qos = qos.measurements() if self._exact else qos.newest_of_a_sensor()
         self._subscriptions = [
-            qos.subscribe(node, message, self.image_topic, on_image, qos.newest_of_a_sensor()),
+            qos.subscribe(node, message, self.image_topic, on_image, qos.newest_of_a_sensor(), self.lost),
             qos.subscribe(node, CameraInfo, self.info_topic, self._on_camera_info, info_qos),
         ]
 

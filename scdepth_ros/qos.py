@@ -12,10 +12,12 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from scdepth_ros.lost_messages import LostMessages
+
 try:
-    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 _POLICIES = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
@@ -40,23 +42,34 @@ def overridable() -> QoSOverridingOptions:
     return QoSOverridingOptions(_POLICIES)
 
 
-def subscribe(node, message, topic: str, callback, profile: QoSProfile, **options):
+def subscribe(
+    node, message, topic: str, callback, profile: QoSProfile, lost: LostMessages | None = None, raw: bool = False
+):
     """A subscription that says when a publisher does not fit it, and whose QoS parameters can override.
 
     Args:
-        message: class of the messages; options: further ones of create_subscription.
+        message: class of the messages.
+        lost: counts what does not arrive.
+        raw: whether the callback gets messages as bytes.
     """
-    return node.create_subscription(
-        message,
-        topic,
-        callback,
-        profile,
-        event_callbacks=SubscriptionEventCallbacks(
-            incompatible_qos=_Mismatch(node.get_logger(), topic, "subscription", "A publisher")
-        ),
-        qos_overriding_options=overridable(),
-        **options,
-    )
+
+    def take(msg, info) -> None:
+        lost.came(info.get("publication_sequence_number"), subscription.get_publisher_count())
+        callback(msg)
+
+    def create(on_message, **events):
+        mismatch = _Mismatch(node.get_logger(), topic, "subscription", "A publisher")
+        callbacks = SubscriptionEventCallbacks(incompatible_qos=mismatch, **events)
+        options = {"event_callbacks": callbacks, "qos_overriding_options": overridable(), "raw": raw}
+        return node.create_subscription(message, topic, on_message, profile, **options)
+
+    if lost is None:
+        return create(callback)
+    try:
+        subscription = create(take, message_lost=lost.report)
+    except UnsupportedEventTypeError:  # a middleware that does not report losses
+        subscription = create(take)
+    return subscription
 
 
 def publisher_events(logger, topic: str) -> PublisherEventCallbacks:

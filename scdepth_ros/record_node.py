@@ -105,7 +105,7 @@ def _record(node, args: argparse.Namespace) -> int:
             session.finish()
             if not session.counts.written:
                 writer.discard()
-                raise _nothing_came(recorder)
+                raise _nothing_came(recorder, session)
     except OSError as error:
         kept = ": what came before is in it, up to the last chunk, and can be read where it is"
         raise BagError(
@@ -132,6 +132,8 @@ class _Recorder:
         self._node, self._writer, self._session, self._args = node, writer, session, args
         self.names = names
         self.topics = TopicRecorder(node, session.take)
+        session.counts.lost = self.topics.lost
+        self._losses: list[str] = []
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._reason = ""
@@ -182,6 +184,10 @@ class _Recorder:
 
     def _tell(self) -> None:
         self._node.get_logger().info(self._session.counts.line())
+        known, self._losses = self._losses, self._session.counts.losses()
+        for sentence in self._losses:
+            if sentence not in known:
+                self._node.get_logger().warning(sentence)
         if missing := self.missing():
             self._node.get_logger().warning(f"nobody publishes {', '.join(missing)} yet")
 
@@ -189,11 +195,12 @@ class _Recorder:
         self._reason = reason
 
 
-def _nothing_came(recorder: _Recorder) -> BagError:
+def _nothing_came(recorder: _Recorder, session: RecordingSession) -> BagError:
     """The sentence for an empty recording."""
     listened = ", ".join(recorder.topics.topics) or "no topic"
     absent = f"; nobody published {', '.join(recorder.missing())}" if recorder.missing() else ""
-    return BagError(f"nothing was recorded: no message came on {listened}{absent}")
+    lost = "".join(f"; {sentence}" for sentence in session.counts.losses())
+    return BagError(f"nothing was recorded: no message came on {listened}{absent}{lost}")
 
 
 def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSession, recorder, reason: str) -> None:
@@ -207,6 +214,7 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
         "topics": counts.by_topic(),
         "missing": recorder.missing(),
         "refused": recorder.topics.refused,
+        "losses": counts.losses(),
     }
     if args.json:
         print(json.dumps(summary, indent=2))
@@ -215,6 +223,8 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
         print(f"{topic}: " + ", ".join(f"{number} {what}" for what, number in numbers.items()))
     for topic in summary["missing"]:
         print(f"{topic}: nobody published it")
+    for sentence in summary["losses"]:
+        print(sentence)
     print(f"{writer.path}: {counts.line()}, {writer.files} file{'s' * (writer.files > 1)}; {reason}")
 
 

@@ -232,6 +232,18 @@ def test_a_mismatched_subscriber_is_told_how_to_match(node, bench):
     bench.node.destroy_subscription(subscription)
 
 
+def test_images_lost_on_the_way_are_counted_and_said_with_the_cure(node, bench):
+    """Best effort, and larger than the shared-memory segment that their sender has without the profile."""
+    large = Image(width=1920, height=1080, step=5760, encoding="no encoding: what arrives is not computed")
+    large.data.frombytes(bytes(5760 * 1080))
+    cure = "images of /image were lost on the way: most often the shared-memory segment of the sender is too small"
+    while cure not in node.output:
+        bench.send(large)
+        bench.spin_for(0.05)
+    assert "start the camera driver with the transport profile: eval" in node.output
+    assert int(bench.diagnostics()["input"][2]["frames_lost"]) >= 1
+
+
 # A node that goes through its lifecycle by hand
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.frame_statistics import Snapshot, Statistics, Troubles
+from scdepth_ros.lost_messages import LostMessages
 from scdepth_ros.messages import converter, decode_image
 from scdepth_ros.messages.layout import COLOR_ENCODINGS
 from scdepth_ros.newest_slot import NewestSlot
@@ -135,6 +136,39 @@ def test_diagnostics_say_what_is_wrong():
     said = statuses(report(state="unconfigured", failure="weights 'x' do not exist", scale=None), since_image=60)
     assert said["depth"] == (2, "configure failed: weights 'x' do not exist")
     assert said["input"] == (0, "unconfigured, no images expected")
+
+
+def test_diagnostics_name_the_cure_of_images_lost_on_the_way():
+    cure = "start the camera driver with the transport profile"
+    level, sentence = statuses(report(), counts=Counter(frames_lost=7))["input"]
+    assert level == 1 and sentence.startswith("7 images were lost on the way in the last second: ") and cure in sentence
+    level, sentence = statuses(report(), counts=Counter(frames_lost=7), since_image=6.2)["input"]
+    assert level == 2 and sentence.startswith("no image for 6 s on /image, 7 images were lost") and cure in sentence
+    assert statuses(report(frames_overtaken=3))["input"][0] == 0  # the newest frame wins, as it should
+
+
+def heard(lost, *events):
+    """Messages as (number, publishers), and reports of losses as a number."""
+    for event in events:
+        if isinstance(event, tuple):
+            lost.came(*event)
+        else:
+            lost.report(SimpleNamespace(total_count_change=event))
+    return lost.on_the_way, lost.in_queue
+
+
+def test_lost_messages_are_told_by_reports_and_by_gaps_in_the_numbers():
+    one = [(number, 1) for number in range(100)]
+    assert heard(LostMessages(), *one[8:20]) == (0, 0)  # what was sent before is not lost
+    assert heard(LostMessages(), one[3], 4, one[8]) == heard(LostMessages(), one[3], one[8], 4) == (4, 0)
+    assert heard(LostMessages(), one[3], one[8]) == (0, 4)
+    assert heard(LostMessages(), one[3], 2, one[4], one[5], one[12]) == (2, 4)  # reported before the queue was empty
+    assert heard(LostMessages(), one[50], one[53], one[2], one[4]) == (0, 3)  # a publisher that began anew
+    assert heard(LostMessages(), one[3], one[5], (90, 2), (6, 2), 7, (92, 2), one[40], one[42]) == (7, 2)
+    assert heard(LostMessages(), 5, (None, 1), 2, (None, 1)) == (7, 0)  # ROS 2 Humble tells no numbers
+    reported = []
+    heard(LostMessages(reported.append), 3, one[4], 1)
+    assert reported == [3, 1]
 
 
 def test_diagnostics_are_quiet_when_all_is_well():

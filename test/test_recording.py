@@ -13,9 +13,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import rclpy
 from bag_samples import ROS2, SECOND, START, camera_info, compressed, image
 from extract_samples import SIZE, K, flat_scene, view
-from ros_harness import RELIABLE, Bench, RosProcess
+from rclpy.qos import QoSProfile
+from ros_harness import BEST_EFFORT, RELIABLE, Bench, RosProcess
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosReliability
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -28,6 +30,8 @@ from scdepth_ros.recording import command
 from scdepth_ros.recording.command import RecordSettings, record_command, takes_rosbag2
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized, header_stamp
+from scdepth_ros.recording.session import RecordingSession
+from scdepth_ros.recording.topic_recorder import TopicRecorder
 
 pytestmark = pytest.mark.timeout(90)
 PERIOD = SECOND // 20
@@ -143,7 +147,13 @@ def test_everything_found_is_recorded_as_it_came_until_interrupted(tmp_path, ben
     assert process.process.returncode == 0, process.output
     assert "Traceback" not in process.output
     summary = json.loads(process.output[process.output.index("{\n") :])
-    assert summary["topics"]["/found/image"] == {"received": 10, "written": 10, "gated": 0}
+    assert summary["topics"]["/found/image"] == {
+        "received": 10,
+        "written": 10,
+        "gated": 0,
+        "lost": 0,
+        "overflowed": 0,
+    }
     assert "/found/words" not in summary["topics"] and summary["files"] >= 10 and summary["ended"] == "asked to end"
     assert not (tmp_path / "drive.partial").exists()
     with AnyReader([tmp_path / "drive"]) as reader:
@@ -158,6 +168,57 @@ def test_everything_found_is_recorded_as_it_came_until_interrupted(tmp_path, ben
         assert abs(bag.start_ns / 1e9 - time.time()) < 60  # time of arrival, not the camera's stamp
     for publisher in (images, infos, words):
         bench.node.destroy_publisher(publisher)
+
+
+def test_what_is_lost_on_the_way_is_counted_with_its_cure(tmp_path, bench):
+    """An image that does not fit into the sender's shared-memory segment, sent best effort."""
+    images = bench.node.create_publisher(Image, "/lost/image", BEST_EFFORT)
+    process = record(tmp_path / "drive", "--topics", "/lost/image", "--json")
+    wait_until_recorded(bench, process, images)
+    large = ros_image(np.zeros((1080, 1920, 3), np.uint8), 0)
+    sent = 12
+    for _ in range(sent):
+        images.publish(large)
+        bench.spin_for(0.05)
+    while "messages were lost on the way, " not in process.output:  # the last ones are small, and arrive
+        images.publish(ros_image(view(flat_scene(), 0), sent := sent + 1))
+        bench.spin_for(0.1)
+    process.stop(signal.SIGINT)
+    assert process.process.returncode == 0, process.output
+    summary = json.loads(process.output[process.output.index("{\n") :])
+    counts = summary["topics"]["/lost/image"]
+    assert counts["lost"] >= 1 and counts["received"] + counts["lost"] <= sent
+    assert "start the camera driver with the transport profile: eval" in summary["losses"][0]
+    bench.node.destroy_publisher(images)
+
+
+def test_what_overflows_the_queue_is_told_from_what_is_lost_on_the_way(bench):
+    class Writer:  # a slow disk
+        def write(self, *_):
+            time.sleep(0.05)
+
+    node, session = rclpy.create_node("slow", context=bench.context), RecordingSession(Writer())
+    recorder = TopicRecorder(node, session.take)
+    session.counts.lost = recorder.lost
+    words = bench.node.create_publisher(String, "/slow/words", RELIABLE)
+    recorder.subscribe("/slow/words", "std_msgs/msg/String", QoSProfile(depth=5))
+    bench.executor.add_node(node)
+    received = session.counts.received
+    bench.wait_for(words.get_subscription_count)
+    words.publish(String(data="first"))
+    bench.wait_for(received.total, what="the first message")
+    for _ in range(20):
+        words.publish(String(data="more"))
+    bench.wait_for(lambda: received.total() == 6, what="what the queue holds")
+    assert session.counts.by_topic() == {
+        "/slow/words": {"received": 6, "written": 6, "gated": 0, "lost": 0, "overflowed": 15}
+    }
+    assert session.counts.line().endswith("0 lost on the way, 15 in the queue")
+    (sentence,) = session.counts.losses()
+    assert sentence.startswith("messages were lost in the queue, 15 of /slow/words: they came faster than")
+    bench.executor.remove_node(node)
+    node.destroy_node()
+    bench.node.destroy_publisher(words)
 
 
 def test_killed_it_leaves_all_but_the_last_second(tmp_path, bench):

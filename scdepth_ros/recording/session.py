@@ -7,33 +7,65 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from scdepth_ros.bag_writer import BagWriter
+from scdepth_ros.lost_messages import TRANSPORT_CURE, LostMessages
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized
 
 MEGABYTE = 10**6
+_QUEUE_CURE = (
+    "they came faster than they could be written – record fewer topics, smaller images or to a faster disk, or without "
+    "--compress and --min-motion, which take time"
+)
 
 
 @dataclass
 class Counts:
-    """Messages by topic: that came, that are in the recording, that the motion gate left out; and bytes written."""
+    """Messages by topic: that came, that are in the recording, that the motion gate left out, that never came; and
+    bytes written.
+    """
 
     received: Counter = field(default_factory=Counter)
     written: Counter = field(default_factory=Counter)
     gated: Counter = field(default_factory=Counter)
+    lost: dict[str, LostMessages] = field(default_factory=dict)
     bytes: int = 0
 
     def line(self) -> str:
         """All of them in a few words."""
         return (
             f"{self.received.total()} messages received, {self.written.total()} written "
-            f"({self.bytes / MEGABYTE:.1f} MB), {self.gated.total()} left out by the motion gate"
+            f"({self.bytes / MEGABYTE:.1f} MB), {self.gated.total()} left out by the motion gate, "
+            f"{sum(self._on_the_way().values())} lost on the way, {sum(self._in_queue().values())} in the queue"
         )
 
     def by_topic(self) -> dict[str, dict[str, int]]:
+        """The numbers of every topic with a message: `lost` are those on the way, `overflowed` those in the queue."""
+        on_the_way, in_queue = self._on_the_way(), self._in_queue()
         return {
-            topic: {"received": count, "written": self.written[topic], "gated": self.gated[topic]}
-            for topic, count in sorted(self.received.items())
+            topic: {
+                "received": self.received[topic],
+                "written": self.written[topic],
+                "gated": self.gated[topic],
+                "lost": on_the_way.get(topic, 0),
+                "overflowed": in_queue.get(topic, 0),
+            }
+            for topic in sorted({*self.received, *on_the_way})
         }
+
+    def losses(self) -> list[str]:
+        """A sentence with its cause and cure for each kind of loss that there was."""
+        kinds = (("on the way", self._on_the_way(), TRANSPORT_CURE), ("in the queue", self._in_queue(), _QUEUE_CURE))
+        return [
+            f"messages were lost {where}, {' and '.join(f'{n} of {topic}' for topic, n in numbers.items())}: {cure}"
+            for where, numbers, cure in kinds
+            if numbers
+        ]
+
+    def _on_the_way(self) -> dict[str, int]:
+        return {topic: lost.on_the_way for topic, lost in self.lost.items() if lost.on_the_way}
+
+    def _in_queue(self) -> dict[str, int]:
+        return {topic: lost.in_queue for topic, lost in self.lost.items() if lost.in_queue}
 
 
 class RecordingSession:

@@ -8,6 +8,7 @@ from rclpy.qos import QoSProfile
 
 from scdepth_core.errors import BagError
 from scdepth_ros import qos
+from scdepth_ros.lost_messages import LostMessages
 from scdepth_ros.messages.classes import message_class
 from scdepth_ros.recorded_qos import as_offered, recorder_qos
 from scdepth_ros.recording.serialized import IMAGE_TYPES, Serialized
@@ -31,12 +32,14 @@ class TopicRecorder:
     Attributes:
         topics: type name by topic that is listened to.
         refused: why a topic cannot be recorded, by topic.
+        lost: messages that never came, by topic.
     """
 
     def __init__(self, node, take: Callable[[Serialized], None]):
         self._node, self._take = node, take
         self.topics: dict[str, str] = {}
         self.refused: dict[str, str] = {}
+        self.lost: dict[str, LostMessages] = {}
 
     def subscribe(self, topic: str, type_name: str, profile: QoSProfile | None = None) -> None:
         """Listen to a topic, by default best effort, which every publisher matches.
@@ -50,7 +53,8 @@ class TopicRecorder:
             now = self._node.get_clock().now().nanoseconds
             self._take(Serialized(topic, type_name, data, now))
 
-        qos.subscribe(self._node, message, topic, on_message, profile or recorder_qos([]), raw=True)
+        self.lost[topic] = LostMessages()
+        qos.subscribe(self._node, message, topic, on_message, profile or recorder_qos([]), self.lost[topic], raw=True)
         self.topics[topic] = type_name
 
     def subscribe_to_published(self, names: Collection[str], add_topic: Callable[[str, str, list], None]) -> list[str]:
