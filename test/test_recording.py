@@ -69,6 +69,16 @@ def test_large_images_are_compared_small_but_in_their_own_pixels():
     assert [keep for *_, keep in sift(MotionGate(40.0), frames)] == [True, False, False, True, False, False, True]
 
 
+def test_a_camera_that_comes_back_with_another_size_goes_on():
+    """The first image of each size is kept; from then on, motion counts in pixels of that size."""
+    steps = [0, 1, 2, 3]  # 4 pixels each, at twice the size 8
+    small = [view(flat_scene(), step) for step in steps]
+    large = [np.repeat(np.repeat(view(flat_scene(), step), 2, axis=0), 2, axis=1) for step in steps]
+    frames = [serialized("/cam", image(p, START + k * PERIOD)) for k, p in enumerate([*small, *large, small[0][:80]])]
+    kept = [keep for *_, keep in sift(MotionGate(10.0), frames)]
+    assert kept == [True, False, False, True, True, False, True, False, True]
+
+
 def test_what_belongs_to_a_frame_goes_with_it_and_the_rest_passes():
     messages = []
     for k, step in enumerate([0, 0, 5, 5]):

@@ -349,3 +349,12 @@ def test_after_a_restart_the_odometry_begins_with_a_new_key_frame(walk):
     tracker.restart()
     tracker.observe(views[3])
     assert tracker.state.refused == {"first frame": 2}
+
+
+def test_an_odometry_whose_pictures_change_their_size_begins_anew(walk):
+    tracker = ScaleTracker(OdometryTravel(), ScaleFilter())
+    views = list(walk.views())[:4]
+    top = View(views[3].depth[:120], views[3].K, views[3].grey[:120], pose=views[3].pose)
+    for view in (views[0], top):
+        tracker.observe(view)
+    assert tracker.state.refused == {"first frame": 2}

@@ -69,6 +69,8 @@ class OdometryTravel:
         if view.pose is None:
             return Measurement.none("no odometry at the image's stamp")
         view = _reduced(view)
+        if self._keys and view.grey.shape != self._keys[-1].grey.shape:  # a camera that was started anew
+            self.restart()
         if not self._keys:
             self._keys.append(_key_frame(view))
             return Measurement.none("first frame")

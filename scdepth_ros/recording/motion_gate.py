@@ -47,6 +47,7 @@ class MotionGate:
         self._min_motion = min_motion
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._selector: FrameSelector | None = None
+        self._size: tuple[int, int] | None = None  # height and width of the watched images
         self._verdicts: deque[tuple[int, bool]] = deque(maxlen=_REMEMBERED)
         self._waiting: deque[Serialized] = deque()
 
@@ -93,10 +94,10 @@ class MotionGate:
             self.unreadable += 1
             return True
         scale = min(1.0, _WIDTH / image.shape[1])
+        if image.shape[:2] != self._size:  # the first one, or a camera that was started anew: nothing to compare with
+            settings = SelectionSettings(min_motion=self._min_motion * scale, min_sharpness=0.0)
+            self._selector, self._size = FrameSelector(None, settings), image.shape[:2]
         if scale < 1:
             size = _WIDTH, max(1, round(image.shape[0] * scale))
             image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
-        if self._selector is None:
-            settings = SelectionSettings(min_motion=self._min_motion * scale, min_sharpness=0.0)
-            self._selector = FrameSelector(None, settings)
         return self._selector.judge(image).keep
