@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import ParameterException
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.parameter import CONFIGURE, START, Parameter
@@ -28,8 +29,7 @@ class LiveSettings:
 
     def __init__(self, node, is_configured, on_change):
         self._is_configured, self._on_change = is_configured, on_change
-        values = {p.name: node.declare_parameter(p.name, p.default, _descriptor(p)).value for p in PARAMETERS}
-        self.current = NodeSettings.of(values)
+        self.current = NodeSettings.of({p.name: _declared(node, p) for p in PARAMETERS})
         self._warn_of_strangers(node)
         node.add_on_set_parameters_callback(self._on_set)
 
@@ -63,6 +63,15 @@ class LiveSettings:
                 node.get_logger().warning(
                     f"parameter '{name}' is not one of depth_node's and is ignored; there are {', '.join(BY_NAME)}"
                 )
+
+
+def _declared(node, parameter: Parameter):
+    """The initial value. ROS checks its type and range before we do; what it refuses is said in our words."""
+    try:
+        return node.declare_parameter(parameter.name, parameter.default, _descriptor(parameter)).value
+    except ParameterException as error:
+        parameter.checked(node._parameter_overrides[parameter.name].value)
+        raise ConfigError(str(error)) from error
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
