@@ -10,7 +10,6 @@ import gc
 import signal
 import sys
 import time
-import traceback
 from typing import NoReturn
 
 import numpy as np
@@ -19,8 +18,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
 
-from scdepth_core.errors import ConfigError, ScDepthError
+from scdepth_core.errors import ConfigError
 from scdepth_ros import qos
 from scdepth_ros.diagnostics import DiagnosticsWriter, NodeReport
 from scdepth_ros.frame_statistics import Statistics, Troubles
@@ -31,13 +31,12 @@ from scdepth_ros.outputs import DepthOutputs
 from scdepth_ros.ros_arguments import init_ros
 from scdepth_ros.scale_services import ScaleServices
 from scdepth_ros.shutdown import end_process, until_shutdown
-from scdepth_ros.transitions import refuse_impossible_transitions
+from scdepth_ros.transitions import ERROR, SUCCESS, attempt, refuse_impossible_transitions
 from scdepth_ros.worker import FrameWorker
 
 STOP_TIMEOUT = 10.0  # seconds that deactivate gives the frame in flight
 EXIT_TIMEOUT = 1.0  # and what it gets when the process is asked to end
 WARM_UP_SHAPE = (480, 640, 3)
-SUCCESS, FAILURE, ERROR = (getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR"))
 
 
 class DepthNode(LifecycleNode):
@@ -62,9 +61,7 @@ class DepthNode(LifecycleNode):
         self._statistics = Statistics()
         self._troubles = Troubles(self._statistics, self.get_logger().warning)
         self._diagnostics = DiagnosticsWriter(self.get_name())
-        self._diagnostics_publisher = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=qos.overridable()
-        )
+        self._diagnostics_publisher = qos.advertise(self, DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still, diagnostics must not
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
         ScaleServices(self, lambda: self._processor, lambda: self._live.current.weights)
@@ -79,40 +76,17 @@ class DepthNode(LifecycleNode):
 
     def on_configure(self, state) -> TransitionCallbackReturn:
         """Load the weights and run them once; on failure say why and stay unconfigured."""
-        try:
-            self._outputs = DepthOutputs(self)
-            self._processor = self._load_processor()
-        except ScDepthError as error:
-            return self._configure_failed(str(error), FAILURE)
-        except ImportError as error:
-            hint = "install it beside this Python, or start the node from the environment that has it"
-            return self._configure_failed(f"{error.name or 'a library'} cannot be imported ({error}) – {hint}", FAILURE)
-        except Exception as error:
-            self.get_logger().error(traceback.format_exc())
-            return self._configure_failed(f"{type(error).__name__}: {error}", ERROR)
-        self._failure = ""
-        self.get_logger().info(f"configured with {self._model}")
-        if not self._processor.pipeline.is_metric:
-            self.get_logger().warning(
-                "depth is not metric: the weights carry no scale – set metres_per_unit to the metres of one unit, or "
-                "let scale.source measure it"
-            )
-        return SUCCESS
+        outcome, self._failure = attempt(self.get_logger(), "configure", self._load, undo=self._free)
+        return outcome
 
     def on_activate(self, state) -> TransitionCallbackReturn:
-        """Subscribe, and compute from now on. Statistics start afresh."""
-        self._statistics.restart()
-        self._worker = FrameWorker(self._processor.handle)
-        self._processor.open(self)
-        settings = self._live.current
-        transport, sync = settings.image_transport, settings.camera_info_sync
-        self._inputs = CameraInputs(self, transport, sync, self._on_image, self._troubles.report)
-        self.get_logger().info(f"waiting for images on {self._inputs.image_topic}")
-        return super().on_activate(state)
+        """Subscribe, and compute from now on. Statistics start afresh. On failure say why and stay inactive."""
+        outcome, self._failure = attempt(self.get_logger(), "activate", self._open, undo=self._stop)
+        return super().on_activate(state) if outcome == SUCCESS else outcome
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         """Unsubscribe and finish the frame in flight."""
-        finished = self._stop(STOP_TIMEOUT)
+        finished = self._stop()
         if not finished:
             self.get_logger().error(f"the frame in flight did not finish within {STOP_TIMEOUT:g} s")
             return ERROR
@@ -120,17 +94,18 @@ class DepthNode(LifecycleNode):
 
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         """Free the network and the publishers."""
+        self._failure = ""
         self._free()
         return SUCCESS
 
     def on_shutdown(self, state) -> TransitionCallbackReturn:
-        self._stop(STOP_TIMEOUT)
+        self._stop()
         self._free()
         return SUCCESS
 
     def on_error(self, state) -> TransitionCallbackReturn:
         """Whatever went wrong: let go of everything and be unconfigured."""
-        self._stop(STOP_TIMEOUT)
+        self._stop()
         self._free()
         return SUCCESS
 
@@ -140,6 +115,25 @@ class DepthNode(LifecycleNode):
         self.destroy_node()
 
     # Work
+
+    def _load(self) -> None:
+        self._outputs = DepthOutputs(self)
+        self._processor = self._load_processor()
+        self.get_logger().info(f"configured with {self._model}")
+        if not self._processor.pipeline.is_metric:
+            self.get_logger().warning(
+                "depth is not metric: the weights carry no scale – set metres_per_unit to the metres of one unit, or "
+                "let scale.source measure it"
+            )
+
+    def _open(self) -> None:
+        self._statistics.restart()
+        self._worker = FrameWorker(self._processor.handle)
+        self._processor.open(self)
+        settings = self._live.current
+        transport, sync = settings.image_transport, settings.camera_info_sync
+        self._inputs = CameraInputs(self, transport, sync, self._on_image, self._troubles.report)
+        self.get_logger().info(f"waiting for images on {self._inputs.image_topic}")
 
     def _load_processor(self):
         """Import PyTorch, load the weights and run them once, so that the first frame takes as long as the tenth."""
@@ -168,13 +162,7 @@ class DepthNode(LifecycleNode):
             pipeline, image_decoder(), self._outputs, self._live, self._statistics, self._troubles, scale
         )
 
-    def _configure_failed(self, reason: str, outcome: TransitionCallbackReturn) -> TransitionCallbackReturn:
-        self.get_logger().error(f"cannot configure: {reason}")
-        self._failure = reason
-        self._free()
-        return outcome
-
-    def _stop(self, timeout: float) -> bool:
+    def _stop(self, timeout: float = STOP_TIMEOUT) -> bool:
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None

@@ -26,7 +26,7 @@ class NodeReport:
 
     Attributes:
         state: lifecycle state in a word.
-        failure: why the last configure failed; empty when it did not.
+        failure: that the last configure or activate failed, and why; empty when it did not.
         image_topic, info_topic: names after remapping; empty while inactive.
         frames_overtaken: images that a newer one replaced before this node came to fetch them.
         model: what computes, such as "starter weights on cpu".
@@ -140,7 +140,7 @@ def _depth(report: NodeReport, seen: Snapshot, new: Counter):
         **{f"{stage}_ms": milliseconds for stage, milliseconds in report.stages},
     }
     if report.failure:
-        return ERROR, f"configure failed: {report.failure}", values
+        return ERROR, report.failure, values
     if report.state != "active":
         return OK, report.state, values
     if new["frames_unwanted"]:

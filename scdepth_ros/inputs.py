@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from scdepth_core.errors import CameraError
+from scdepth_core.errors import CameraError, ConfigError
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
 from scdepth_ros.lost_messages import TRANSPORT_CURE, LostMessages
@@ -43,6 +43,9 @@ class CameraInputs:
     Attributes:
         image_topic, info_topic: full names after remapping.
         lost: LostMessages of the images.
+
+    Raises:
+        ConfigError: for QoS parameters that are no QoS.
     """
 
     def __init__(self, node, transport: str, sync: str, on_image, complain: Callable[[str, str, int], None]):
@@ -56,10 +59,13 @@ class CameraInputs:
         sentence = f"images of {self.image_topic} were lost on the way: {TRANSPORT_CURE}"
         self.lost = LostMessages(lambda count: complain("frames_lost", sentence, count))
         info_qos = qos.measurements() if self._exact else qos.newest_of_a_sensor()
-        self._subscriptions = [
-            qos.subscribe(node, message, self.image_topic, on_image, qos.newest_of_a_sensor(), self.lost),
-            qos.subscribe(node, CameraInfo, self.info_topic, self._on_camera_info, info_qos),
-        ]
+        self._subscriptions = [qos.subscribe(node, CameraInfo, self.info_topic, self._on_camera_info, info_qos)]
+        try:
+            images = qos.subscribe(node, message, self.image_topic, on_image, qos.newest_of_a_sensor(), self.lost)
+        except ConfigError:
+            self.close()
+            raise
+        self._subscriptions.append(images)
 
     def camera_info_of(self, stamp) -> CameraInfo | None:
         """The CameraInfo of an image with this stamp; None when none comes in time.

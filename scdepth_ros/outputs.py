@@ -34,7 +34,10 @@ class DepthOutputs:
         self._node = node
         self._info = CameraInfoBuffer()
         self._cloud: CloudBuffer | None = None
-        self._publishers = {topic: self._create(message, topic) for topic, message in _TYPES.items()}
+        self._publishers = {
+            topic: qos.advertise(node, message, topic, qos.results(), lifecycle=True)
+            for topic, message in _TYPES.items()
+        }
 
     def wanted(self) -> set[str]:
         """The topics that have a subscriber now."""
@@ -72,13 +75,3 @@ class DepthOutputs:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers, self._cloud = {}, None
-
-    def _create(self, message, topic: str):
-        name = self._node.resolve_topic_name(topic)
-        return self._node.create_lifecycle_publisher(
-            message,
-            topic,
-            qos.results(),
-            event_callbacks=qos.publisher_events(self._node.get_logger(), name),
-            qos_overriding_options=qos.overridable(),
-        )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rclpy.exceptions import ParameterException
 from rclpy.qos import (
     QoSDurabilityPolicy,
     QoSHistoryPolicy,
@@ -12,6 +17,7 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from scdepth_core.errors import ConfigError
 from scdepth_ros.lost_messages import LostMessages
 
 try:
@@ -37,11 +43,6 @@ def results() -> QoSProfile:
     return _profile(QoSReliabilityPolicy.RELIABLE, depth=2)
 
 
-def overridable() -> QoSOverridingOptions:
-    """Lets parameters `qos_overrides./topic.publisher.reliability` and the like have the last word."""
-    return QoSOverridingOptions(_POLICIES)
-
-
 def subscribe(
     node, message, topic: str, callback, profile: QoSProfile, lost: LostMessages | None = None, raw: bool = False
 ):
@@ -51,29 +52,69 @@ def subscribe(
         message: class of the messages.
         lost: counts what does not arrive.
         raw: whether the callback gets messages as bytes.
+
+    Raises:
+        ConfigError: for parameters that are no QoS.
     """
+    name = node.resolve_topic_name(topic)
 
     def take(msg, info) -> None:
         lost.came(info.get("publication_sequence_number"), subscription.get_publisher_count())
         callback(msg)
 
     def create(on_message, **events):
-        mismatch = _Mismatch(node.get_logger(), topic, "subscription", "A publisher")
+        mismatch = _Mismatch(node.get_logger(), name, "subscription", "A publisher")
         callbacks = SubscriptionEventCallbacks(incompatible_qos=mismatch, **events)
-        options = {"event_callbacks": callbacks, "qos_overriding_options": overridable(), "raw": raw}
+        options = {"event_callbacks": callbacks, "qos_overriding_options": QoSOverridingOptions(_POLICIES), "raw": raw}
         return node.create_subscription(message, topic, on_message, profile, **options)
 
-    if lost is None:
-        return create(callback)
+    with _explained(node, name, "subscription"):
+        if lost is None:
+            return create(callback)
+        try:
+            subscription = create(take, message_lost=lost.report)
+        except UnsupportedEventTypeError:  # a middleware that does not report losses
+            subscription = create(take)
+        return subscription
+
+
+def advertise(node, message, topic: str, profile: QoSProfile, lifecycle: bool = False):
+    """A publisher that says when a subscriber does not fit it, and whose QoS parameters can override.
+
+    Args:
+        message: class of the messages.
+        lifecycle: whether it is silent while the node is not active.
+
+    Raises:
+        ConfigError: for parameters that are no QoS.
+    """
+    name = node.resolve_topic_name(topic)
+    create = node.create_lifecycle_publisher if lifecycle else node.create_publisher
+    mismatch = _Mismatch(node.get_logger(), name, "publisher", "A subscriber")
+    with _explained(node, name, "publisher"):
+        return create(
+            message,
+            topic,
+            profile,
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=mismatch),
+            qos_overriding_options=QoSOverridingOptions(_POLICIES),
+        )
+
+
+@contextmanager
+def _explained(node, topic: str, end: str) -> Iterator[None]:
+    """Say which parameters have the last word, when this end of a topic cannot be made with them."""
     try:
-        subscription = create(take, message_lost=lost.report)
-    except UnsupportedEventTypeError:  # a middleware that does not report losses
-        subscription = create(take)
-    return subscription
-
-
-def publisher_events(logger, topic: str) -> PublisherEventCallbacks:
-    return PublisherEventCallbacks(incompatible_qos=_Mismatch(logger, topic, "publisher", "A subscriber"))
+        yield
+    except (RuntimeError, ParameterException) as error:  # rclpy's RCLError is a RuntimeError
+        if not node.context.ok():  # the end of ROS, which is no mistake
+            raise
+        reason = re.sub(r", at \S+:\d+", "", str(error))
+        raise ConfigError(
+            f"the {end} of '{topic}' cannot be made: {reason} – leave out qos_overrides.{topic}.{end}.*, or set "
+            f"history to keep_last or keep_all, depth to 1 or more, reliability to reliable or best_effort, "
+            f"durability to volatile or transient_local"
+        ) from error
 
 
 class _Mismatch:

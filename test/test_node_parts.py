@@ -133,7 +133,9 @@ def test_diagnostics_say_what_is_wrong():
     )
     said = statuses(report(is_metric=False, scale_source="odometry", scale_state=state))
     assert said["scale"] == (1, "not metric: depth is in network units – waiting for odometry (x)")
-    said = statuses(report(state="unconfigured", failure="weights 'x' do not exist", scale=None), since_image=60)
+    said = statuses(
+        report(state="unconfigured", failure="configure failed: weights 'x' do not exist", scale=None), since_image=60
+    )
     assert said["depth"] == (2, "configure failed: weights 'x' do not exist")
     assert said["input"] == (0, "unconfigured, no images expected")
 
