@@ -49,6 +49,8 @@ class FrameProcessor:
     def apply(self, settings: NodeSettings) -> None:
         """Use these settings from the next frame on. Any thread may call it."""
         self.pipeline.settings = PipelineSettings(**settings.for_pipeline())
+        if self.scale is not None:
+            self.scale.begin_at_given()
 
     def open(self, node) -> None:
         """Listen to what the scale is measured with, if it is."""

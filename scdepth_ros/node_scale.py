@@ -29,7 +29,7 @@ class NodeScale:
 
     Args:
         settings: how it is measured.
-        pipeline: whose `measured_scale` is kept up to date, beginning at what it knows.
+        pipeline: whose `measured_scale` is kept up to date, beginning at its `given_scale`.
         troubles: where unusable measurements are counted.
 
     Attributes:
@@ -42,7 +42,8 @@ class NodeScale:
 
     def __init__(self, settings: ScaleSettings, pipeline: FramePipeline, troubles: Troubles):
         check_transforms(settings)
-        self.tracker = settings.tracker(pipeline.known_scale)
+        self._given = pipeline.given_scale
+        self.tracker = settings.tracker(self._given)
         self._settings, self._pipeline, self._troubles = settings, pipeline, troubles
         self.inputs: ScaleInputs | None = None
         self._last_stamp: int | None = None
@@ -70,6 +71,13 @@ class NodeScale:
         for matched in inputs.ready():
             self.tracker.observe(self._view(matched))
         self.apply()
+
+    def begin_at_given(self) -> None:
+        """Forget what was measured when the pipeline's `given_scale` has become another one, and begin there."""
+        if self._pipeline.given_scale != self._given:
+            self._given = self._pipeline.given_scale
+            self.tracker.begin_at(self._given)
+            self.apply()
 
     def apply(self) -> None:
         """Let the pipeline use what is known now."""

@@ -220,6 +220,43 @@ def test_settings_of_the_pipeline_are_the_settings_of_the_node():
     assert settings.metres_per_unit is None and settings.max_depth == 100
 
 
+def test_a_scale_that_is_set_while_it_is_measured_is_where_measuring_begins():
+    """Weights of 3.6 metres a unit, 1.8 set while the node runs, and 1.8 measured: no way back to 3.6."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from scdepth_core.inference.pipeline import FramePipeline
+    from scdepth_core.scale import ScaleSettings, View
+    from scdepth_ros.frame_processor import FrameProcessor
+    from scdepth_ros.node_scale import NodeScale
+
+    pipeline = FramePipeline(SimpleNamespace(metadata=SimpleNamespace(metres_per_unit=3.6)))
+    statistics = Statistics()
+    troubles = Troubles(statistics, print)
+    scale = NodeScale(ScaleSettings("reference_depth"), pipeline, troubles)
+    processor = FrameProcessor(pipeline, None, None, None, statistics, troubles, scale)
+    depth = np.linspace(0.5, 2, 48 * 64, dtype=np.float32).reshape(48, 64)
+
+    def measure(metres_per_unit, times=10):
+        for _ in range(times):
+            scale.tracker.observe(View(depth, np.eye(3), reference=np.float32(metres_per_unit) * depth))
+        scale.apply()
+        return pipeline.scale
+
+    def give(**values):
+        processor.apply(NodeSettings.of({**DEFAULTS, **values}))
+        return pipeline.scale
+
+    assert measure(3.6) == pytest.approx(3.6, rel=1e-3)
+    assert give(metres_per_unit=1.8) == 1.8 and scale.tracker.state.value == 1.8
+    assert measure(1.8) == pytest.approx(1.8, rel=1e-3) and scale.tracker.state.is_measured
+    assert give(metres_per_unit=1.8, max_depth=5.0) == pytest.approx(1.8, rel=1e-3) and scale.tracker.state.is_measured
+    scale.tracker.reset()
+    scale.apply()
+    assert pipeline.scale == scale.tracker.state.value == pytest.approx(1.8)
+    scale.tracker.freeze(True)
+    assert give(metres_per_unit=2.5) == 2.5 and scale.tracker.state.frozen
+    assert give(metres_per_unit=0.0) == 3.6 and scale.tracker.state.value == pytest.approx(3.6)
+
+
 def test_our_decoder_where_cv_bridge_is_not(monkeypatch):
     monkeypatch.setattr(converter.importlib.util, "find_spec", lambda name: None)
     assert converter.image_decoder() is decode_image

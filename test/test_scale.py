@@ -298,6 +298,12 @@ def test_frozen_the_filter_takes_nothing_and_reset_it_starts_anew():
     assert filter.frozen and not filter.update(math.log(3), 0.01) and filter.value == value
     filter.reset()
     assert filter.value == 1.5 and filter.count == 0 and filter.frozen and filter.sigma == math.inf
+    filter.begin_at(2.5)
+    assert filter.value == 2.5 and filter.frozen
+    filter.begin_at(None)
+    assert filter.value is None
+    with pytest.raises(ConfigError, match="initial scale is 0"):
+        filter.begin_at(0)
     filter.freeze(False)
     assert filter.update(math.log(3), 0.01)
 

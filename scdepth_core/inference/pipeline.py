@@ -140,7 +140,12 @@ class FramePipeline:
     @property
     def known_scale(self) -> float | None:
         """Metres per unit as measured, else as set, else as the weights say; None while nobody knows it."""
-        return self.measured_scale or self.settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
+        return self.measured_scale or self.given_scale
+
+    @property
+    def given_scale(self) -> float | None:
+        """Metres per unit as set, else as the weights say; None where neither knows it."""
+        return self.settings.metres_per_unit or self.estimator.metadata.metres_per_unit or None
 
     def tables(self, camera: Camera) -> CameraTables:
         """The tables of this camera, made once for as long as the same object comes in."""

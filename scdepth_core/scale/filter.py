@@ -38,16 +38,14 @@ class ScaleFilter:
     """
 
     def __init__(self, initial: float | None = None, max_step: float = 0.005, memory: int = 300, minimum: int = 5):
-        if initial is not None and not 0 < initial < math.inf:
-            raise ConfigError(f"initial scale is {initial}, expected metres per unit above 0, or None")
         if not 0 < max_step <= 1:
             raise ConfigError(f"max_step is {max_step}, expected a share above 0, up to 1")
         if not 1 <= minimum <= memory:
             raise ConfigError(f"minimum is {minimum} and memory {memory}, expected 1 <= minimum <= memory")
-        self._initial, self._step, self._minimum = initial, math.log1p(max_step), minimum
+        self._step, self._minimum = math.log1p(max_step), minimum
         self._measured: deque[tuple[float, float]] = deque(maxlen=memory)
         self.frozen = False
-        self.reset()
+        self.begin_at(initial)
 
     @property
     def value(self) -> float | None:
@@ -81,6 +79,17 @@ class ScaleFilter:
     def freeze(self, frozen: bool = True) -> None:
         """Keep the value as it is, or (False) let it follow measurements again."""
         self.frozen = frozen
+
+    def begin_at(self, initial: float | None) -> None:
+        """Forget every measurement and start from another initial value, in metres per unit, or from none.
+
+        Raises:
+            ConfigError: when it is not above 0.
+        """
+        if initial is not None and not 0 < initial < math.inf:
+            raise ConfigError(f"initial scale is {initial}, expected metres per unit above 0, or None")
+        self._initial = initial
+        self.reset()
 
     def reset(self) -> None:
         """Forget every measurement and start from `initial`; a frozen filter stays frozen."""

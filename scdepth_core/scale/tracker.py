@@ -74,13 +74,26 @@ class ScaleTracker:
         """Forget every measurement."""
         with self._lock:
             self._filter.reset()
-            self._source.restart()
-            self._refused.clear()
+            self._forget()
+
+    def begin_at(self, initial: float | None) -> None:
+        """Forget every measurement and start from another scale, in metres per unit, or from none.
+
+        Raises:
+            ConfigError: when it is not above 0.
+        """
+        with self._lock:
+            self._filter.begin_at(initial)
+            self._forget()
 
     def restart(self) -> None:
         """The next view is not connected to the last one: the clock jumped, or the camera paused. Keeps the scale."""
         with self._lock:
             self._source.restart()
+
+    def _forget(self) -> None:
+        self._source.restart()
+        self._refused.clear()
 
     @property
     def state(self) -> ScaleState:
