@@ -41,15 +41,13 @@ class LostMessages:
         self._reported += event.total_count_change
         self._on_report(event.total_count_change)
 
-    def came(self, number: int | None, publishers: int) -> None:
+    def came(self, number: int, publishers: int) -> None:
         """Take note of a message.
 
         Args:
-            number: that its publisher gave it, None where the middleware tells none.
+            number: that its publisher gave it.
             publishers: that the subscription hears now.
         """
-        if number is None:
-            return
         if publishers == self._publishers == 1 and number > self._last:
             self._missing += number - self._last - 1
         else:

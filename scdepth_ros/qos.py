@@ -59,7 +59,9 @@ def subscribe(
     name = node.resolve_topic_name(topic)
 
     def take(msg, info) -> None:
-        lost.came(info.get("publication_sequence_number"), subscription.get_publisher_count())
+        number = info.get("publication_sequence_number")  # not in ROS 2 Humble
+        if number is not None:
+            lost.came(number, subscription.get_publisher_count())
         callback(msg)
 
     def create(on_message, **events):

@@ -237,9 +237,12 @@ def test_images_lost_on_the_way_are_counted_and_said_with_the_cure(node, bench):
     large = Image(width=1920, height=1080, step=5760, encoding="no encoding: what arrives is not computed")
     large.data.frombytes(bytes(5760 * 1080))
     cure = "images of /image were lost on the way: most often the shared-memory segment of the sender is too small"
-    while cure not in node.output:
+
+    def send():
         bench.send(large)
         bench.spin_for(0.05)
+
+    wait_for(lambda: cure in node.output, step=send, what="a sentence about lost images")
     assert "start the camera driver with the transport profile: eval" in node.output
     assert int(bench.diagnostics()["input"][2]["frames_lost"]) >= 1
 

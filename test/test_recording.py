@@ -17,7 +17,7 @@ import rclpy
 from bag_samples import ROS2, SECOND, START, camera_info, compressed, image
 from extract_samples import SIZE, K, flat_scene, view
 from rclpy.qos import QoSProfile
-from ros_harness import BEST_EFFORT, RELIABLE, Bench, RosProcess
+from ros_harness import BEST_EFFORT, RELIABLE, Bench, RosProcess, wait_for
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosReliability
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -186,18 +186,19 @@ def test_what_is_lost_on_the_way_is_counted_with_its_cure(tmp_path, bench):
     process = record(tmp_path / "drive", "--topics", "/lost/image", "--json")
     wait_until_recorded(bench, process, images)
     large = ros_image(np.zeros((1080, 1920, 3), np.uint8), 0)
-    sent = 12
-    for _ in range(sent):
-        images.publish(large)
+    sent = []
+
+    def send():  # small ones in the end, which arrive
+        sent.append(large if len(sent) < 12 else ros_image(view(flat_scene(), 0), len(sent)))
+        images.publish(sent[-1])
         bench.spin_for(0.05)
-    while "messages were lost on the way, " not in process.output:  # the last ones are small, and arrive
-        images.publish(ros_image(view(flat_scene(), 0), sent := sent + 1))
-        bench.spin_for(0.1)
+
+    wait_for(lambda: "messages were lost on the way, " in process.output, step=send, what="a sentence about the loss")
     process.stop(signal.SIGINT)
     assert process.process.returncode == 0, process.output
     summary = json.loads(process.output[process.output.index("{\n") :])
     counts = summary["topics"]["/lost/image"]
-    assert counts["lost"] >= 1 and counts["received"] + counts["lost"] <= sent
+    assert counts["lost"] >= 1 and counts["received"] + counts["lost"] <= len(sent)
     assert "start the camera driver with the transport profile: eval" in summary["losses"][0]
     bench.node.destroy_publisher(images)
 
