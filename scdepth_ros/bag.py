@@ -122,17 +122,23 @@ class BagReader:
                 self._compare_counts(source, wanted, given)
             return
         except Exception as error:  # the ordinary readers raise anything on damaged bytes
-            salvaged, damages = reopen_damaged(source)
-            self._note(damages or [f"{Path(source.path).name}: {error}"])
-        place = self._sources.index(source)
-        self._sources[place : place + 1] = salvaged
-        source.close()
+            salvaged = self._replace(source, error)
         for file in salvaged:
             for connection, stamp, raw in _messages(file, wanted, start_ns):
                 if given[connection.topic]:
                     given[connection.topic] -= 1
                     continue
                 yield connection, stamp, raw
+
+    def _replace(self, source: Source, error: Exception) -> list[Source]:
+        """The salvaged files that are read from now on in place of one whose ordinary reader failed."""
+        salvaged, damages = reopen_damaged(source)
+        if source in self._sources:  # else a second iterator came to the damage first, and closed the file
+            self._note(damages or [f"{Path(source.path).name}: {error}"])
+            place = self._sources.index(source)
+            self._sources[place : place + 1] = salvaged
+            source.close()
+        return salvaged
 
     def _compare_counts(self, source: Source, wanted: set[str], given: Counter) -> None:
         """Note messages that the index of a file announces, but that are not in it."""

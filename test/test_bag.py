@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import struct
+from itertools import zip_longest
 
 import numpy as np
 import pytest
@@ -72,19 +73,35 @@ def test_a_bag_that_was_cut_off_gives_what_is_readable(bag, share):
     assert COUNT * share - compressed_block - 1 <= len(found) <= COUNT
 
 
-def test_bytes_lost_in_the_middle_cost_only_their_chunk(tmp_path):
+@pytest.fixture
+def spoilt(tmp_path):
+    """A bag with a broken chunk in its middle."""
     bag = write_bag(tmp_path / "bag", numbered("mcap-zstd"), "mcap-zstd")
     file = storage_file(bag)
     data = bytearray(file.read_bytes())
     chunk = data.index(b"\x28\xb5\x2f\xfd", len(data) // 2)  # where zstd begins
     data[chunk : chunk + 4] = bytes(4)
     file.write_bytes(data)
-    with BagReader(bag) as reader:
+    return bag
+
+
+def test_bytes_lost_in_the_middle_cost_only_their_chunk(spoilt):
+    with BagReader(spoilt) as reader:
         found = numbers(reader.messages(["/image"]))
         assert "1 of its chunks" in reader.truncated
         assert numbers(reader.messages(["/image"])) == found
     assert found == sorted(set(found)) and found[0] == 0 and found[-1] == COUNT - 1
     assert COUNT - 20 <= len(found) < COUNT
+
+
+def test_two_topics_of_a_damaged_bag_are_read_side_by_side(spoilt):
+    with BagReader(spoilt) as reader:
+        alone = {topic: [m.stamp_ns for m in reader.messages([topic])] for topic in ("/image", "/words")}
+    with BagReader(spoilt) as reader:
+        pairs = list(zip_longest(*(reader.messages([topic]) for topic in alone)))
+        assert reader.truncated.count("chunk") == 1, reader.truncated
+    for topic, together in zip(alone, zip(*pairs)):
+        assert [m.stamp_ns for m in together if m is not None] == alone[topic]
 
 
 def test_a_killed_recorder_leaves_no_description(tmp_path):
