@@ -87,11 +87,12 @@ def odometry(position, quaternion, ns: int, child: str = OPTICAL, store=ROS2):
     )
 
 
-def write_bag(path: Path, messages, kind: str = "mcap") -> Path:
+def write_bag(path: Path, messages, kind: str = "mcap", silent=()) -> Path:
     """Record (topic, message, stamp in ns) triples.
 
     Args:
         kind: "mcap", "mcap-zstd", "sqlite", or "ros1", "ros1-lz4", "ros1-bz2" (of messages made with ROS1).
+        silent: type by name of topics that are listed and have no message.
     """
     if kind.startswith("ros1"):
         path = path.with_suffix(".bag")
@@ -106,6 +107,8 @@ def write_bag(path: Path, messages, kind: str = "mcap") -> Path:
     serialize = store.serialize_ros1 if store is ROS1 else store.serialize_cdr
     connections = {}
     with writer:
+        for topic, name in dict(silent).items():
+            writer.add_connection(topic, name, typestore=store)
         for topic, message, when in messages:
             name = message.__msgtype__
             if topic not in connections:

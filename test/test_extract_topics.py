@@ -9,6 +9,8 @@ from extract_samples import DEPTH, IMAGE, INFO, ODOM, SIZE, flat_scene, ramp, ru
 from scdepth_core.errors import BagError, CameraError
 from scdepth_ros.extraction import extract
 
+INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+
 
 @pytest.fixture(scope="module")
 def scene():
@@ -89,6 +91,22 @@ def test_depth_that_is_not_registered_is_refused_with_the_way_out(tmp_path, scen
 
     with pytest.raises(BagError, match="/cam/depth/image_raw .*not registered.*--no-depth"):
         run(tmp_path, odd(walk(scene, 4)))
+
+
+def test_a_depth_camera_that_says_nothing_of_its_lens_costs_a_remark_only(tmp_path, scene):
+    def uncalibrated(messages):
+        for topic, message, when in messages:
+            yield topic, message, when
+            if topic == DEPTH:
+                yield "/cam/depth/camera_info", camera_info(np.zeros((3, 3)), SIZE, when), when
+
+    blank = write_bag(tmp_path / "blank", uncalibrated(walk(scene, 4)))
+    silent = write_bag(tmp_path / "silent", walk(scene, 4), silent={"/cam/depth/camera_info": INFO_TYPE})
+    for bag, why in ((blank, "uncalibrated"), (silent, "no messages")):
+        report = extract([bag], tmp_path / f"{bag.name}_scenes", settings())
+        assert report.scenes[0].depth == 4
+        (note,) = [note for note in report.bags[0].notes if "is registered" in note]
+        assert note.startswith(f"nothing says whether {DEPTH} is registered: /cam/depth/camera_info") and why in note
 
 
 def test_depth_that_cannot_be_read_is_refused_with_the_way_out(tmp_path, scene):

@@ -91,7 +91,7 @@ class Recording:
         return depth
 
     def _check_depth(self, geometry: ImageGeometry) -> None:
-        """Refuse depth of another aspect; mention depth of another lens, whose pixels are off."""
+        """Refuse depth of another aspect."""
         try:
             depth = self._stream.first(self.topics.depth, decode_depth)
         except ImageError as error:
@@ -100,10 +100,18 @@ class Recording:
             geometry.depth(depth)
         except ImageError as error:
             raise BagError(f"{self.topics.depth} of bag '{self.bag.path}': {error}") from error
+        self._check_lens()
+
+    def _check_lens(self) -> None:
+        """Mention depth of another lens, whose pixels are off, as far as depth has a calibration of its own."""
         info = sibling_camera_info(self.topics.depth)
         if info == self.topics.camera_info or self.bag.topics.get(info) != "sensor_msgs/msg/CameraInfo":
             return
-        other = self._stream.first(info, decode_camera_info)
+        try:
+            other = self._stream.first(info, decode_camera_info)
+        except (BagError, CameraError) as error:
+            self.report.notes.append(f"nothing says whether {self.topics.depth} is registered: {error}")
+            return
         focal = other.K[0, 0] * self.camera.width / other.width
         if abs(focal / self.camera.K[0, 0] - 1) > _SAME_LENS:
             self.report.notes.append(
