@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagMessage, BagReader
@@ -44,7 +45,8 @@ class BagPlayer:
 
     Attributes:
         played: counts so far.
-        publishers: by recorded topic; a topic whose message package is not installed has none.
+        publishers: by recorded topic; one whose message package is not installed, or whose name ROS 2 does not take,
+            has none.
     """
 
     def __init__(self, node, bag: BagReader, topics: Iterable[str], names: Mapping[str, str]):
@@ -54,14 +56,14 @@ class BagPlayer:
         self.publishers = {}
         profiles = topic_qos(bag)
         for topic in topics:
+            name = names.get(topic, topic)
             try:
                 self._classes[topic] = message_class(bag.topics[topic])
+                self.publishers[topic] = node.create_publisher(self._classes[topic], name, profiles[topic])
             except BagError as error:
                 self.played.reasons[topic] = str(error)
-                continue
-            self.publishers[topic] = node.create_publisher(
-                self._classes[topic], names.get(topic, topic), profiles[topic]
-            )
+            except NameValidationException:  # ROS 1 allows more
+                self.played.reasons[topic] = f"'{name}' is no topic name in ROS 2 – give it another one with --remap"
 
     def unheard(self, listeners: int = 1) -> list[str]:
         """Names of the topics with fewer subscribers than that."""

@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock
 from scdepth_core.errors import BagError, ConfigError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bag_player import BagPlayer
-from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program
+from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program, topic_name
 from scdepth_ros.shutdown import until_shutdown
 
 SECOND = 10**9
@@ -171,7 +171,10 @@ def _names(bag: BagReader, rules: list[str]) -> dict[str, str]:
             raise BagError(f"--remap is '{rule}', expected FROM:=TO, such as /camera/image_raw:=/image")
         if source not in bag.topics:
             raise BagError(f"--remap names the topic {source}, the bag has {', '.join(bag.topics)}")
-        names[source] = target
+        try:
+            names[source] = topic_name(target)
+        except argparse.ArgumentTypeError as error:
+            raise BagError(f"--remap is '{rule}': {error}") from error
     return names
 
 

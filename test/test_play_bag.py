@@ -27,7 +27,7 @@ from std_msgs.msg import Header, String
 from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.messages.classes import message_class
-from scdepth_ros.play_bag import Pace
+from scdepth_ros.play_bag import Pace, main
 from scdepth_ros.recorded_qos import topic_qos
 from scdepth_ros.stamp_shift import shift_stamps
 
@@ -174,6 +174,18 @@ def test_topics_of_missing_packages_are_named_and_the_others_played(odd_bag):
     process.stop()
 
 
+def test_names_that_ros_2_does_not_take_are_skipped_or_renamed(tmp_path, capsys):
+    messages = [(topic, text("hello", ROS1), START) for topic in ("/said", "/cam/0/said")]
+    bag = write_bag(tmp_path / "old", messages, "ros1")
+    sentence = "'/cam/0/said' is no topic name in ROS 2 – give it another one with --remap"
+    assert main([str(bag)]) == 0
+    told = capsys.readouterr().err
+    assert f"/cam/0/said: 1 messages skipped: {sentence}" in told and "/said: 1 messages\n" in told
+    assert main([str(bag), "--topics", "/cam/0/said"]) == 1 and sentence in capsys.readouterr().err
+    assert main([str(bag), "--remap", "/cam/0/said:=/cam/left/said"]) == 0
+    assert "/cam/left/said: 1 messages\n" in capsys.readouterr().err
+
+
 def test_qos_is_the_recorded_one_else_reliable(odd_bag):
     with BagReader(odd_bag) as bag:
         qos = topic_qos(bag)
@@ -192,14 +204,13 @@ def test_qos_is_the_recorded_one_else_reliable(odd_bag):
         (["BAG", "--topics", "/nope"], "has no topic /nope, it has"),
         (["BAG", "--remap", "/cam/image"], "expected FROM:=TO"),
         (["BAG", "--remap", "/nope:=/image"], "/nope, the bag has"),
+        (["BAG", "--remap", "/cam/image:=/1 bad"], "--remap is '/cam/image:=/1 bad': '/1 bad' is not a topic"),
         (["BAG", "--rate", "0"], "'0' is not a number above 0"),
         (["BAG", "--subscribers", "0"], "--subscribers is 0, expected at least 1"),
         (["BAG", "--ros-args", "--log-level", "loud"], "Couldn't parse log level"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(tmp_path, arguments, words, capsys):
-    from scdepth_ros.play_bag import main
-
     bag = write_bag(tmp_path / "walk", walk(count=1))
     try:
         status = main([str(bag) if argument == "BAG" else argument for argument in arguments])
