@@ -1,5 +1,6 @@
 """`scdepth view`: the picture shows the frame asked for, in fixed colours and metres, from a bag or live."""
 
+import signal
 import time
 
 import cv2
@@ -107,6 +108,18 @@ def test_live_topics_are_drawn(tmp_path):
         camera.stop()
     assert viewer.process.returncode == 0 and "/depth/image_rect on /cam/image_raw" in viewer.output, viewer.output
     assert cv2.imread(str(tmp_path / "live.png")).std() > 20
+
+
+def test_listening_ends_when_it_is_asked_to(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from ros_harness import RosProcess, wait_for
+
+    env = {"TMPDIR": str(tmp_path)}
+    viewer = RosProcess("scdepth_core.cli", "view", "--live", "60", "--out", str(tmp_path / "live.png"), env=env)
+    wait_for(lambda: list(tmp_path.glob("*/live.partial")), 60, what="the recording")
+    viewer.stop(signal.SIGTERM)
+    assert (viewer.process.returncode, viewer.output) == (130, "scdepth: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

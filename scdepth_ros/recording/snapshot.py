@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag_writer import BagWriter
@@ -18,15 +20,17 @@ _LOOK_PERIOD = 0.2  # seconds
 
 
 def record_for(seconds: float, path: Path, names: Collection[str] = ()) -> None:
-    """Record for some seconds; initialises rclpy, and shuts it down.
+    """Record for some seconds; initialises rclpy, and shuts it down. SIGTERM ends it as SIGINT does.
 
     Args:
         names: topics; empty for every image, calibration, odometry and TF.
 
     Raises:
         BagError: when no message came.
+        KeyboardInterrupt: at SIGINT or SIGTERM, and nothing is left in `path`.
     """
-    rclpy.init(args=[])
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("scdepth_view", start_parameter_services=False)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -47,3 +51,4 @@ def record_for(seconds: float, path: Path, names: Collection[str] = ()) -> None:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
+        signal.signal(signal.SIGTERM, before)
