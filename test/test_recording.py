@@ -308,6 +308,7 @@ def test_rosbag2_records_where_it_is_installed():
         *("ros2", "bag", "record", "-s", "mcap", "-e", "^(/cam/image_raw|/cam/camera_info)$", "-o", "drive"),
         *("-b", "1500000000", "-d", "60"),
     ]
+    assert record_command(RecordSettings("drive", split_duration=0.4), rosbag2=True)[-2:] == ["-d", "1"]
     found = re.compile(record_command(RecordSettings(""), rosbag2=True)[-1])
     assert all(
         found.fullmatch(name) for name in ("/cam/image_raw/compressed", "/cam/camera_info", "/odom", "/tf_static")

@@ -79,5 +79,5 @@ def _rosbag2_command(settings: RecordSettings) -> list[str]:
     if settings.split_size:
         command += ["-b", str(round(settings.split_size * MEGABYTE))]
     if settings.split_duration:
-        command += ["-d", str(round(settings.split_duration))]
+        command += ["-d", str(max(1, round(settings.split_duration)))]  # whole seconds; 0 would never split
     return command
