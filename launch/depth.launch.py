@@ -47,6 +47,12 @@ def generate_launch_description():
             description="Configure and activate at once; false leaves that to a lifecycle manager.",
         ),
         DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEAN, description="Show the results in RViz."),
+        DeclareLaunchArgument(
+            "rviz_frame",
+            default_value="",
+            description="RViz's fixed frame, such as the frame_id of the camera's images; empty keeps what "
+            "config/depth.rviz says.",
+        ),
         DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
         DeclareLaunchArgument(
             "camera_info", default_value="camera_info", description="Topic of the camera's calibration."
@@ -78,10 +84,11 @@ def _nodes(context):
         return [depth_node]
     require_packages("rviz:=true", "rviz2")
     prefix = f"/{value('namespace')}".rstrip("/").replace("//", "/")
+    frame = value("rviz_frame")
     rviz = Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", str(share_file("config/depth.rviz"))],
+        arguments=["-d", str(share_file("config/depth.rviz")), *(["-f", frame] if frame else [])],
         parameters=[{"use_sim_time": parameters["use_sim_time"]}],
         remappings=[(f"/{topic}", f"{prefix}/{topic}") for topic in RESULTS] if prefix else [],
         additional_env=environment,

@@ -302,6 +302,16 @@ def launched(file, **values):
 
 
 @needs_launch
+def test_rviz_stands_in_the_frame_that_it_is_told(all_packages):
+    def options(**values):
+        _, rviz = launched("depth.launch.py", rviz="true", **values)
+        return rviz._Node__arguments
+
+    assert options()[0] == "-d" and len(options()) == 2
+    assert options(rviz_frame="left_optical") == [*options(), "-f", "left_optical"]
+
+
+@needs_launch
 def test_slam_is_launched_with_or_without_the_depth_node(all_packages):
     assert len(launched("rgbd_slam.launch.py")) == 3
     assert len(launched("rgbd_slam.launch.py", depth="false", odom_topic="/odom")) == 1
