@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from scdepth_ros.child_process import private_ros_environment, process
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import Topics, base_topic, find_topics
 from scdepth_ros.messages import decode_camera_info
+from scdepth_ros.ros_arguments import INTERRUPTED, positive_number
 from scdepth_ros.topics import CLOUD, DEPTH
 
 UNSEEN_SEED = 900_007  # no data set of `scdepth synthesize` has it
@@ -30,16 +32,20 @@ CLOUD_COLUMNS = 160
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demo; a known error becomes one line and exit status 1."""
+    """Run the demo; a known error becomes one line and exit status 1, SIGINT or SIGTERM end it without a report."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for everything it makes")
     parser.add_argument("--bag", type=Path, help="play this recording instead of a rendered one")
     parser.add_argument("--weights", type=Path, help=".safetensors or .ckpt (default: the starter weights)")
-    parser.add_argument("--rate", type=float, default=1.0, help="speed of the player")
+    parser.add_argument("--rate", type=positive_number, default=1.0, help="speed of the player")
     parser.add_argument("--seed", type=int, default=UNSEEN_SEED, help="of the rendered drive")
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print_summary(run(args), args.out)
+    except KeyboardInterrupt:
+        print("demo: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except ScDepthError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -47,7 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Play, compute, record, compare; returns what summary.json holds."""
+    """Play, compute, record, compare; returns what summary.json holds.
+
+    Raises:
+        BackendError: when depth_node or the player fails.
+    """
     started = time.perf_counter()
     load_weights(args.weights)  # a bad file is better refused now than by the node
     args.out.mkdir(parents=True, exist_ok=True)
@@ -88,12 +98,13 @@ def render(path: Path, seed: int) -> Path:
 def play_and_record(source: Path, output: Path, topics: Topics, width: int, args: argparse.Namespace) -> dict:
     """Start node and player, record until the node falls silent; frames out, latency."""
     import rclpy
+    from rclpy.signals import SignalHandlerOptions
 
     from scdepth_ros.demonstration.depth_recorder import DepthRecorder
 
     output.unlink(missing_ok=True)
     shutil.rmtree(output.with_name(output.name + ".partial"), ignore_errors=True)
-    rclpy.init(args=[])
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # its own would end the recorder alone
     try:
         with BagWriter(output) as bag, process(node_command(topics, width, args)) as node:
             recorder = DepthRecorder(bag, topics.image, topics.camera_info)
@@ -101,9 +112,12 @@ def play_and_record(source: Path, output: Path, topics: Topics, width: int, args
                 if not recorder.wait_for_node("depth_node", START_TIMEOUT, lambda: node.poll() is None):
                     raise BackendError("depth_node did not become active – its log above says why")
                 with process(player_command(source, topics, args)) as player:
-                    player.wait()
+                    if status := player.wait():
+                        raise BackendError(f"play_bag failed with status {status} – its lines above say why")
                 while time.monotonic() - recorder.last < QUIET:
                     time.sleep(0.1)
+                if (status := node.poll()) is not None:
+                    raise BackendError(f"depth_node ended on the way, with status {status} – its log above says why")
             finally:
                 recorder.close()
             return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import cv2
 import numpy as np
@@ -66,6 +67,20 @@ def test_demo_from_bag_to_figures(walk, weights, tmp_path, capsys):
         assert first.encoding == "32FC1" and first.header.frame_id == "camera_color_optical_frame"
     assert "one scale for all frames" in capsys.readouterr().out
     assert not list(out.glob("*.partial"))
+
+
+def test_asked_to_end_it_writes_no_report(walk, weights, tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from ros_harness import RosProcess, wait_for
+
+    out = tmp_path / "out"
+    process = RosProcess("scdepth_ros.demo", "--bag", str(walk), "--weights", str(weights), "--out", str(out))
+    try:
+        wait_for((out / "output.mcap.partial").exists, 300, what="the recording")
+    finally:
+        process.stop(signal.SIGTERM, timeout=30)
+    assert process.process.returncode == 130 and "demo: interrupted" in process.output, process.output
+    assert list(out.iterdir()) == []
 
 
 def test_bad_weights_are_one_sentence(tmp_path, capsys):
