@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import STARTER_WEIGHTS, load_motion, load_weights
@@ -194,6 +195,29 @@ def test_a_packed_file_carries_the_motion_along(checkpoint, tmp_path, capsys):
         TemporalConsistency.load(None, 0.1, "cpu")
     with pytest.raises(CheckpointError, match="no PoseNet"):
         load_motion(plain)
+
+
+@pytest.mark.parametrize("half", [(), ("--half",)])
+def test_packed_again_with_a_scale_it_keeps_everything(checkpoint, tmp_path, capsys, half):
+    """Read and written in one place, as `scdepth pack` offers; every number stays as it is, to the bit."""
+    path = pack(checkpoint, tmp_path / "both.safetensors", "--with-motion", *half)
+    with safe_open(path, framework="pt") as file:
+        before = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    capsys.readouterr()
+    pack(path, path, "--metres-per-unit", "3.2", "--json")
+    written = json.loads(capsys.readouterr().out)
+    assert written["networks"] == ["DepthNet", "PoseNet", "RectifyNet"] and written["metres_per_unit"] == 3.2
+    assert written["precision"] == ("float16" if half else "float32")
+    with safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == before.keys()
+        for name, value in before.items():
+            after = file.get_tensor(name)
+            assert after.dtype == value.dtype and torch.equal(after, value), name
+
+
+def test_motion_that_is_not_there_cannot_be_packed(untrained_weights, tmp_path, capsys):
+    assert cli.main(["pack", str(untrained_weights), str(tmp_path / "w.safetensors"), "--with-motion"]) == 1
+    assert "holds DepthNet, but no PoseNet" in capsys.readouterr().err
 
 
 # PoseNet belongs to one DepthNet

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from scdepth_core.arguments import image_size
-from scdepth_core.checkpoint import load_motion, load_weights, save_weights
+from scdepth_core.checkpoint import load_networks, network_state, save_weights
 from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import ConfigError
+from scdepth_core.weights_metadata import WeightsMetadata
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-motion",
         action="store_true",
-        help="take PoseNet along (and V2's RectifyNet), for temporal_tolerance of depth_node and for scdepth odometry",
+        help="take PoseNet along (and V2's RectifyNet) out of a checkpoint, for temporal_tolerance of depth_node and "
+        "for scdepth odometry; an inference file keeps what it has",
     )
-    parser.add_argument("--half", action="store_true", help="float16: half the size")
+    parser.add_argument("--half", action="store_true", help="float16: half the size; a file in float16 stays in it")
     parser.add_argument("--json", action="store_true", help="print what the file says of itself as JSON on stdout")
 
 
@@ -39,22 +41,36 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"output is '{args.out}', expected a name that ends in .safetensors")
     if args.metres_per_unit is not None and not 0 < args.metres_per_unit < float("inf"):
         raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a number above 0")
-    state, metadata = load_weights(args.weights)
-    motion = None
-    if args.with_motion:
-        pose, rectify, _ = load_motion(args.weights)
-        motion = {"PoseNet": pose} if rectify is None else {"PoseNet": pose, "RectifyNet": rectify}
+    depth, motion, metadata, dtype = _contents(args)
     fingerprint = None if args.data is None else SceneFolder(args.data).fingerprint
     given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset, "fingerprint": fingerprint}
     given |= {} if args.size is None else dict(zip(("width", "height"), args.size))
     metadata = dataclasses.replace(metadata, **{name: value for name, value in given.items() if value is not None})
-    save_weights(args.out, state, metadata, torch.float16 if args.half else torch.float32, motion)
+    save_weights(args.out, depth, metadata, dtype, motion)
     if args.json:
-        written = {"out": str(args.out), "bytes": args.out.stat().st_size, **dataclasses.asdict(metadata)}
+        written = {"out": str(args.out), "bytes": args.out.stat().st_size, "networks": ["DepthNet", *motion]}
+        written |= {"precision": str(dtype).removeprefix("torch."), **dataclasses.asdict(metadata)}
         print(json.dumps(written))
         return 0
     scale = f"{metadata.metres_per_unit:g} m a unit" if metadata.metres_per_unit else "scale unknown"
     size = f"{metadata.width}x{metadata.height}"
-    network = f"{metadata.encoder}, {metadata.decoder} decoder"
+    network = "".join((f"{metadata.encoder}, {metadata.decoder} decoder", *(f", {name}" for name in motion)))
     print(f"'{args.out}': {network}, {size}, {scale}, {args.out.stat().st_size} bytes")
     return 0
+
+
+def _contents(args: argparse.Namespace) -> tuple[dict, dict[str, dict], WeightsMetadata, torch.dtype]:
+    """State of DepthNet, those of the networks of motion by name, metadata, and the precision to write.
+
+    What an inference file holds stays in it, motion and half precision; out of a checkpoint comes what was asked for.
+
+    Raises:
+        CheckpointError: as load_networks does; also where a network that was asked for is not in the file.
+    """
+    networks, metadata = load_networks(args.weights)
+    is_packed = args.weights.suffix == ".safetensors"
+    depth = network_state("DepthNet", networks, args.weights)
+    wanted = {"PoseNet", *networks} if args.with_motion else set(networks) if is_packed else set()
+    motion = {name: network_state(name, networks, args.weights) for name in sorted(wanted - {"DepthNet"})}
+    is_half = is_packed and any(value.dtype == torch.float16 for value in networks["DepthNet"].values())
+    return depth, motion, metadata, torch.float16 if args.half or is_half else torch.float32
