@@ -6,7 +6,6 @@ import argparse
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from scdepth_core.inference.pipeline import check_size
 from scdepth_core.scale import SOURCES, Measurement, ScaleSettings, View
 from scdepth_core.scale.robust import robust_mean
 from scdepth_ros.bag import BagReader
+from scdepth_ros.bursts import Bursts
 from scdepth_ros.extraction.arguments import add_topic_arguments, topics_of
 from scdepth_ros.extraction.frame_stream import Frame, FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
@@ -117,7 +117,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.lever_arm,
         help="metres that the odometry's frame may be away from the camera (default: %(default)s)",
     )
-    parser.add_argument("--frames", type=int, metavar="N", default=300, help="images to use at most (default: 300)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        default=300,
+        help="images to use at most, from all over the recording (default: 300)",
+    )
     add_estimator_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
     add_topic_arguments(parser)
@@ -146,16 +152,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(stream: FrameStream, estimator: DepthEstimator, sources: dict, most: int) -> dict[str, Outcome]:
-    """Run every source over at most `most` images, spread evenly over the recording; Outcome by name of source."""
+    """Run every source over at most `most` images from all over the recording; Outcome by name of source."""
     outcomes = {name: Outcome() for name in sources}
-    every = -(-stream.bag.counts[stream.topics.image] // most)
+    bag = stream.bag
+    seconds = (bag.end_ns - bag.start_ns) / 1e9
+    bursts = Bursts.of(bag.counts[stream.topics.image], seconds, most, neighbours="odometry" in sources)
     rectifier: Rectifier | None = None
     source_camera: Camera | None = None
     with tqdm(total=stream.message_count, unit="msg", desc="measuring", disable=None) as bar:
-        for frame in islice(stream.frames(bar.update), 0, None, every):
+        for index, frame in enumerate(stream.frames(bar.update)):
+            if not bursts.takes(index):
+                continue
             if frame.camera is not source_camera:
                 source_camera = frame.camera
                 rectifier = Rectifier(source_camera.of_rectified_image() if stream.rectified else source_camera)
+            if bursts.begins(index):
+                for source in sources.values():
+                    source.restart()
             try:
                 view = _view(frame, rectifier, estimator, stream)
             except ImageError:

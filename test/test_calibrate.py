@@ -11,11 +11,12 @@ from scdepth_core.checkpoint import load_weights, write_scale
 from scdepth_core.errors import CheckpointError
 from scdepth_core.scale import ScaleSettings
 from scdepth_ros.bag import BagReader
+from scdepth_ros.bursts import Bursts
 from scdepth_ros.calibrate import measure
-from scdepth_ros.demonstration.synthetic_bag import DEPTH, ROBOT, record_drive
+from scdepth_ros.demonstration.synthetic_bag import DEPTH, IMAGE, ROBOT, record_drive
 from scdepth_ros.extraction.frame_stream import FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
-from scdepth_ros.messages import decode_depth
+from scdepth_ros.messages import decode_depth, decode_image
 
 SCALE = 2.6
 SIZE = (240, 180)
@@ -66,6 +67,62 @@ def test_images_are_spread_over_the_bag(bag):
         outcomes = measure(FrameStream(reader, ExtractionSettings()), oracle, sources, most=15)
     assert len(outcomes["reference_depth"].logs) == 15
     assert outcomes["reference_depth"].scale()[0] == pytest.approx(SCALE, rel=0.01)
+
+
+class Long(FrameStream):
+    """The same drive again and again."""
+
+    times = 20
+
+    def __init__(self, bag):
+        super().__init__(bag, ExtractionSettings())
+        bag.counts = {topic: self.times * count for topic, count in bag.counts.items()}
+        bag.end_ns += (self.times - 1) * (bag.end_ns - bag.start_ns)
+
+    def frames(self, progress):
+        kept = list(super().frames(progress))
+        for _ in range(self.times):
+            yield from kept
+
+
+class Known(Oracle):
+    """The same, whichever picture of the bag it is shown."""
+
+    def __init__(self, bag):
+        super().__init__(bag)
+        with BagReader(bag) as reader:
+            pictures = [decode_image(message.decode()).tobytes() for message in reader.messages([IMAGE])]
+        self.by_picture, self.asked = dict(zip(pictures, self.depths)), 0
+
+    def predict(self, rgb):
+        self.asked += 1
+        self.depths = [self.by_picture[rgb.tobytes()]]
+        return super().predict(rgb)
+
+
+def test_odometry_finds_the_scale_on_a_long_recording(bag):
+    """60 of 1200 images: as single ones they would be 1.6 m apart."""
+    sources = {"odometry": ScaleSettings("odometry", lever_arm=0).make_source()}
+    oracle = Known(bag)
+    with BagReader(bag) as reader:
+        outcome = measure(Long(reader), oracle, sources, most=60)["odometry"]
+    assert oracle.asked == 60 and outcome.refused["first frame"] == 5
+    assert len(outcome.logs) > 20 and outcome.scale()[0] == pytest.approx(SCALE, rel=0.05)
+
+
+@pytest.mark.parametrize("neighbours", [True, False])
+@pytest.mark.parametrize(
+    "images, seconds, most", [(54000, 1800, 300), (600, 20, 300), (61, 6, 60), (60, 6, 8), (0, 0, 5)]
+)
+def test_bursts_are_all_over_the_recording(images, seconds, most, neighbours):
+    bursts = Bursts.of(images, seconds, most, neighbours)
+    taken = [index for index in range(images) if bursts.takes(index)]
+    assert len(taken) <= most and len(taken) >= min(images, most) // 2
+    gaps = np.diff(taken)
+    for index, gap in zip(taken[1:], gaps):
+        assert bursts.begins(index) == (gap > bursts.step)
+    if images > 1000:  # half an hour at 30 Hz: ten bursts of 3 s, or an image every 6 s
+        assert (taken[-1] > 48000) and set(gaps) == ({3, 5313} if neighbours else {180})
 
 
 def test_the_command_writes_what_it_prints(bag, untrained_weights, tmp_path, capsys):
