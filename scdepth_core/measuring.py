@@ -5,14 +5,21 @@ Another program slows everything, so a time says little and the ratio of two tim
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
+
+from scdepth_core.errors import BackendError, ScDepthError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,55 @@ class Timing:
 
 
 def in_own_process(function: Callable, *arguments):
-    """What a function returns in a fresh process: the memory that it needs is then its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    """What a function returns in a fresh process, which has its memory to itself and the environment of this moment.
+
+    It is deaf to Ctrl-C, so that there is one traceback and not two, and ends when this process no longer waits for it.
+
+    Raises:
+        ScDepthError: as the function does. BackendError: also when the process ends without an answer, most often
+            because there was not enough memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(there, function, arguments), daemon=True)
+    child.start()
+    there.close()
+    try:
+        error, result = here.recv()
+    except (EOFError, OSError):
+        child.join()
+        raise BackendError(f"the process that measures {_ending(child.exitcode)}") from None
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        child.join()
+        here.close()
+    if error is not None:
+        raise error
+    return result
+
+
+def memory_alone(what: str, function: Callable, *arguments) -> float | None:
+    """Peak memory, MB, that a function returns in a fresh process; None, and a warning, where that one fails."""
+    try:
+        return in_own_process(function, *arguments)
+    except ScDepthError as error:
+        logger.warning("the memory of %s is not known: %s", what, error)
+        return None
+
+
+def _answer(there: Connection, function: Callable, arguments: tuple) -> None:
+    """In the fresh process; a bug ends it with the traceback on stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        answer = (None, function(*arguments))
+    except ScDepthError as error:
+        answer = (error, None)
+    there.send(answer)
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name} – is there enough memory? Measure something smaller"
+    return f"ended with exit status {code} – what it said stands above"

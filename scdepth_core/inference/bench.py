@@ -20,7 +20,7 @@ from scdepth_core.inference.benchmark.measurement import (
     Row,
     load_row,
     measure,
-    memory_alone,
+    memory_of,
     note_depth_change,
 )
 from scdepth_core.inference.benchmark.report import markdown
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         compare(each, of_it, runs, accuracy, device, first if each == network else Row(each.name))
     if not args.no_memory:
         for candidate in tqdm(running, unit="row", desc="memory", disable=None):
-            rows[candidate.name].memory_mb = memory_alone(candidate)
+            rows[candidate.name].memory_mb = memory_of(candidate)
     report = {
         "machine": {**machine, "load_average_after": describe_machine(device)["load_average"]},
         "network": {**asdict(source.metadata), "rounds": args.rounds},

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.errors import ConfigError
 from scdepth_core.machine import describe_machine, machine_sentence, peak_memory, resolve_device
-from scdepth_core.measuring import Timing, in_own_process, spread, take_turns
+from scdepth_core.measuring import Timing, memory_alone, spread, take_turns
 from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
 from scdepth_core.training.precision import MIXED
@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     with compiler_explained("measure without: leave --compile out"):
         measure(rows, args, device)
     for row in tqdm([] if args.no_memory else rows, unit="process", desc="memory", disable=None):
-        row.memory_mb = in_own_process(_peak_of_steps, row.version, row.how, args, torch.get_num_threads())
+        step = (row.version, row.how, args, torch.get_num_threads())
+        row.memory_mb = memory_alone(f"{row.version}, {row.how}", _peak_of_steps, *step)
     report = {
         "machine": {**machine, "load_average_after": describe_machine(device)["load_average"]},
         "step": {

@@ -5,8 +5,6 @@ Every round runs the bare network and then a whole frame for each kind of cloud,
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections import defaultdict
 from dataclasses import asdict
@@ -18,7 +16,7 @@ from scdepth_core.inference.estimator import DepthEstimator
 from scdepth_core.inference.pipeline import FramePipeline
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import describe_machine, peak_memory
-from scdepth_core.measuring import spread
+from scdepth_core.measuring import in_own_process, spread
 from scdepth_ros.benchmark.subject import Network, View
 
 WARM_UP = 5
@@ -115,11 +113,7 @@ def measure_pipeline(network: Network, view: View, rounds: int, cloud_steps: tup
         machine, network (milliseconds and CPU milliseconds of a frame), memory_mb, and clouds by decimation: each with
         the spread of every stage, of the total, of all around the network, and of that as a share of the network.
     """
-    with multiprocessing.get_context("spawn").Pool(1, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        figures = pool.apply(_measure, (network, view, rounds, cloud_steps))
-        pool.close()  # it ends by itself, and takes the progress bar's lock along
-        pool.join()
-    return figures
+    return in_own_process(_measure, network, view, rounds, cloud_steps)
 
 
 def _measure(network: Network, view: View, rounds: int, cloud_steps: tuple[int, ...]) -> dict:

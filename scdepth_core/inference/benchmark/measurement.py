@@ -17,7 +17,7 @@ from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import cpu_features, peak_memory
-from scdepth_core.measuring import Timing, in_own_process, take_turns
+from scdepth_core.measuring import Timing, memory_alone, take_turns
 
 WARM_UP = 3
 
@@ -106,9 +106,9 @@ def note_depth_change(row: Row, plain: Plain, ready: Backend, size) -> None:
     row.max_error, row.mean_error = change.max, change.mean
 
 
-def memory_alone(candidate: Candidate) -> float:
-    """Peak memory, MB, of a fresh process that runs three frames."""
-    return in_own_process(_peak_of_run, candidate, torch.get_num_threads())
+def memory_of(candidate: Candidate) -> float | None:
+    """Peak memory, MB, of a fresh process that runs three frames; None where it cannot be told."""
+    return memory_alone(candidate.name, _peak_of_run, candidate, torch.get_num_threads())
 
 
 def _peak_of_run(candidate: Candidate, threads: int) -> float:
