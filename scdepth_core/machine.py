@@ -76,12 +76,27 @@ def machine_sentence(machine: dict) -> str:
     )
 
 
-def peak_memory(device: torch.device) -> float:
-    """Most memory that this process ever had, MB: of the device for CUDA, resident otherwise."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+class MemoryMeter:
+    """How much memory this process needs; made before it loads anything, on a GPU that nobody else begins to use.
+
+    Args:
+        device: where it may run.
+    """
+
+    def __init__(self, device: torch.device):
+        self._free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+    def peak(self, device: torch.device) -> float:
+        """MB, on the device where it did run: the most that was ever resident; of CUDA all that is held.
+
+        ONNX Runtime and TensorRT have allocators of their own, of which PyTorch knows nothing, and PyTorch's keeps
+        what it once needed.
+        """
+        if device.type == "cuda":
+            taken = self._free - torch.cuda.mem_get_info(device)[0]
+            return max(taken, torch.cuda.max_memory_allocated(device)) / 2**20
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _installed() -> dict[str, str]:

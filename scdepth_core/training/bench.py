@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.errors import ConfigError
-from scdepth_core.machine import describe_machine, machine_sentence, peak_memory, resolve_device
+from scdepth_core.machine import MemoryMeter, describe_machine, machine_sentence, resolve_device
 from scdepth_core.measuring import Timing, memory_alone, spread, take_turns
 from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
@@ -139,10 +139,10 @@ def measure(rows: list[Row], args: argparse.Namespace, device: torch.device) -> 
 def _peak_of_steps(version: str, how: str, args: argparse.Namespace, threads: int) -> float:
     torch.set_num_threads(threads)
     device = resolve_device(args.device)
-    step = _step(version, how, args, device)
+    memory, step = MemoryMeter(device), _step(version, how, args, device)
     for _ in range(WARM_UP):
         step()
-    return peak_memory(device)
+    return memory.peak(device)
 
 
 def markdown(report: dict) -> str:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from scdepth_core.inference.estimator import DepthEstimator
 from scdepth_core.inference.pipeline import FramePipeline
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import describe_machine, peak_memory
+from scdepth_core.machine import MemoryMeter, describe_machine, resolve_device
 from scdepth_core.measuring import in_own_process, spread
 from scdepth_ros.benchmark.subject import Network, View
 
@@ -118,6 +118,7 @@ def measure_pipeline(network: Network, view: View, rounds: int, cloud_steps: tup
 
 def _measure(network: Network, view: View, rounds: int, cloud_steps: tuple[int, ...]) -> dict:
     limit_threads(network.threads)
+    memory = MemoryMeter(resolve_device(network.device))
     estimator = DepthEstimator.load(network.weights or None, network.device, network.backend, network.precision)
     machine, used = describe_machine(estimator.device), estimator.backend
     bare, estimator = estimator.backend, TimedEstimator(estimator)
@@ -146,7 +147,7 @@ def _measure(network: Network, view: View, rounds: int, cloud_steps: tuple[int, 
             "milliseconds": spread(wall)._asdict(),
             "cpu_milliseconds": spread(cpu)._asdict(),
         },
-        "memory_mb": peak_memory(used.device),
+        "memory_mb": memory.peak(used.device),
         "clouds": {
             str(step): _figures({k: v[WARM_UP:] for k, v in stages.items()}, np.array(wall))
             for step, stages in times.items()

@@ -16,7 +16,7 @@ from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import cpu_features, peak_memory
+from scdepth_core.machine import MemoryMeter, cpu_features
 from scdepth_core.measuring import Timing, memory_alone, take_turns
 
 WARM_UP = 3
@@ -113,8 +113,8 @@ def memory_of(candidate: Candidate) -> float | None:
 
 def _peak_of_run(candidate: Candidate, threads: int) -> float:
     limit_threads(threads)
-    shape = candidate.network.open().shape
+    memory, shape = MemoryMeter(torch.device(candidate.device)), candidate.network.open().shape
     ready = candidate.load()
     for _ in range(WARM_UP):
         ready.predict(np.zeros(shape, np.uint8))
-    return peak_memory(ready.device)
+    return memory.peak(ready.device)
