@@ -42,6 +42,11 @@ def cpu_features() -> frozenset[str]:
     return frozenset(name for name, flags in wanted.items() if words & flags)
 
 
+def cpu_cores() -> int:
+    """CPU cores that this process may use: under taskset, or in a container with a cpuset, fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @cache
 def device_name(device: torch.device) -> str:
     """What people call it: 'Intel(R) Xeon(R) …', 'NVIDIA H100 …'."""
@@ -56,7 +61,7 @@ def describe_machine(device: torch.device) -> dict:
     """Processor, cores, threads, instructions for small numbers, device, versions, and the load while it is asked."""
     return {
         "cpu": device_name(torch.device("cpu")),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cpu_cores(),
         "threads": torch.get_num_threads(),
         "cpu_features": sorted(cpu_features()),
         "device": device_name(device),

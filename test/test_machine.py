@@ -1,8 +1,12 @@
 """What a machine says of itself."""
 
+import os
+
+import cv2
 import torch
 
-from scdepth_core.machine import MemoryMeter
+from scdepth_core.inference.threads import limit_threads
+from scdepth_core.machine import MemoryMeter, cpu_cores
 
 MB = 2**20
 
@@ -14,3 +18,15 @@ def test_memory_of_libraries_that_pytorch_knows_nothing_of_counts(monkeypatch):
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 20 * MB)
     device = torch.device("cuda")
     assert MemoryMeter(device).peak(device) == 300
+
+
+def test_threads_are_those_of_the_cores_that_it_may_use(monkeypatch):
+    """A container that was given 4 of 16 cores."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 6, 7}, raising=False)
+    try:
+        assert cpu_cores() == 4 and limit_threads() == 3 and limit_threads(5) == 5
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(-1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from scdepth_core.arguments import image_size
 from scdepth_core.data.scene_writer import IMAGE_OPTIONS, DatasetWriter, depth_to_units, write_picture
 from scdepth_core.data.synthetic import KINDS, STYLES, Mount, Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.machine import cpu_cores
 
 TEST_FRAMES_PER_SCENE = 10
 TEST_SPACING = 10  # frames of a path between two test images
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything (default: %(default)s)")
     parser.add_argument("--image-format", choices=tuple(IMAGE_OPTIONS), default="png", help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--workers", type=int, default=cpu_cores(), help="processes (default: all cores)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
 
 

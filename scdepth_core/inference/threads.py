@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import cv2
 import torch
+
+from scdepth_core.machine import cpu_cores
 
 
 def limit_threads(threads: int = 0) -> int:
@@ -23,11 +23,11 @@ def limit_threads(threads: int = 0) -> int:
     thread: a second pool of busy threads costs more than it brings.
 
     Args:
-        threads: of the network; 0 takes all cores but one, at least one.
+        threads: of the network; 0 takes all cores that this process may use but one, at least one.
 
     Returns:
         the number of threads that the network has now.
     """
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
+    torch.set_num_threads(threads or max(1, cpu_cores() - 1))
     cv2.setNumThreads(1)
     return torch.get_num_threads()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.errors import ConfigError
-from scdepth_core.machine import MemoryMeter, describe_machine, machine_sentence, resolve_device
+from scdepth_core.machine import MemoryMeter, cpu_cores, describe_machine, machine_sentence, resolve_device
 from scdepth_core.measuring import Timing, memory_alone, spread, take_turns
 from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build every row, let them take turns, measure the loader; print a Markdown table or JSON."""
     device = _checked(args)
-    torch.set_num_threads(args.threads or describe_machine(device)["cores"])
+    torch.set_num_threads(args.threads or cpu_cores())
     machine = describe_machine(device)
     loader = loader_speed(args.data, args.size)
     rows = [Row(version, how) for version in dict.fromkeys(args.versions) for how in _ways(version)]
