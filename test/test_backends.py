@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -251,7 +252,14 @@ def test_the_digest_is_that_of_what_decides_the_depth(untrained_weights, untrain
     other = open_source(untrained_weights)
     other.state["decoder.dispconvs.0.conv.bias"] += 1e-3
     resized = Source(WeightsMetadata(height=64, width=128), first.state)
-    assert len({first.digest, other.digest, resized.digest}) == 3
+    brighter = Source(replace(first.metadata, mean=0.5), first.state)
+    assert len({first.digest, other.digest, resized.digest, brighter.digest}) == 4
+
+
+def test_a_new_scale_needs_no_conversion(source):
+    """Nor do the words about the data set: they decide nothing that the network computes."""
+    said = replace(source.metadata, metres_per_unit=2.5, dataset="kitchen", fingerprint="0123456789abcdef")
+    assert Source(said, source.state).digest == source.digest
 
 
 CONVERTED = """

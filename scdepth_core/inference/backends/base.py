@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -65,8 +65,12 @@ class Source:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what decides the depth: every parameter that runs, the metadata, and for int8 the frames."""
-        digest = hashlib.sha256(repr(self.metadata).encode())
+        """SHA-256 of what decides the depth: every parameter that runs, the metadata, and for int8 the frames.
+
+        A new scale or another name of the data set is no other network, and costs no conversion.
+        """
+        computes = replace(self.metadata, metres_per_unit=None, dataset="", fingerprint="")
+        digest = hashlib.sha256(repr(computes).encode())
         if self.file is not None:
             digest.update(self.file.read_bytes())
         else:
