@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from scdepth_core.inference import DepthEstimator, backends
 from scdepth_core.inference.backends import KINDS, load_backend
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, is_installed
+from scdepth_core.inference.backends.onnx_runtime import OnnxRuntime, TensorRT
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
 from scdepth_core.inference.threads import limit_threads
@@ -213,6 +215,38 @@ def test_a_missing_compiler_is_named(source, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BackendError, match=r"needs a C\+\+ compiler"):
         load_backend(source, "cpu", "compiled")
+
+
+def test_a_missing_provider_leaves_nothing_behind(source, monkeypatch, tmp_path):
+    needed("onnxruntime", "float32")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library = import_optional("onnxruntime", "onnx", "this test")
+    monkeypatch.setattr(library, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(BackendError, match=r"this onnxruntime has no TensorrtExecutionProvider \(it has CPUEx"):
+        TensorRT(source, torch.device("cuda"), "float32")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (
+            RuntimeError("EP Error\nand more"),
+            r"CPUExecutionProvider of onnxruntime does not start on cpu \(EP Error\)",
+        ),
+        (MemoryError(), r"onnxruntime cannot run this network here \(MemoryError\) – choose another backend"),
+    ],
+)
+def test_what_a_library_raises_is_a_sentence(source, monkeypatch, failure, sentence):
+    needed("onnxruntime", "float32")
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(import_optional("onnxruntime", "onnx", "this test"), "InferenceSession", fail)
+    exported = Source(source.metadata, file=Path(__file__), file_precision="float32")
+    with pytest.raises(BackendError, match=sentence):
+        OnnxRuntime(exported, torch.device("cpu"), "float32")
 
 
 # --- manners ------------------------------------------------------------------------------------------------------

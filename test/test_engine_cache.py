@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 
+from scdepth_core.errors import BackendError
 from scdepth_core.inference import engine_cache
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.engine_cache import KEPT, engine, engine_folder, engine_key
@@ -84,6 +85,19 @@ def test_an_entry_that_its_library_refuses_is_made_again(caplog):
     assert engine({"a": 1}, Builder(b"never"), open_payload) == b"new"
 
 
+def test_what_no_payload_can_cure_is_not_made_again():
+    """A provider that does not start, with a conversion of ten seconds before the same error."""
+    engine({"a": 1}, Builder(), bytes)
+
+    def refuse(payload):
+        raise BackendError("CUDA does not start")
+
+    again = Builder()
+    with pytest.raises(BackendError, match="CUDA does not start"):
+        engine({"a": 1}, again, refuse)
+    assert again.built == 0
+
+
 def test_an_error_of_a_fresh_engine_is_not_hidden():
     def refuse(payload):
         raise ValueError("no such device")
@@ -98,6 +112,8 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, c
     build = Builder()
     assert engine({"a": 1}, build, bytes) == engine({"a": 1}, build, bytes) == build.payload
     assert build.built == 2 and "it is made again every time" in caplog.text
+    caplog.clear()
+    assert engine_folder({"a": 1}) is None and "it is made again every time" in caplog.text
 
 
 def test_the_least_recently_used_goes_first(folder):
@@ -111,6 +127,21 @@ def test_the_least_recently_used_goes_first(folder):
     again = Builder()
     engine({"a": 0}, again, bytes)
     assert again.built == 0
+
+
+def test_the_folder_of_a_library_goes_with_its_entry(folder):
+    """Whether a payload lies beside it (a network out of weights), or not (an exported file)."""
+    (folder / "kept by somebody else").mkdir(parents=True)
+    for number in range(2 * KEPT):
+        filled = engine_folder({"a": number})
+        (filled / "plan").write_text("made by TensorRT")
+        os.utime(filled, (1000 + number, 1000 + number))
+        if number % 2:
+            engine({"a": number}, Builder(), bytes)
+            os.utime(filled.with_suffix(".engine"), (1000 + number, 1000 + number))
+    left = [path for path in folder.iterdir() if path.is_dir()]
+    assert len(left) == KEPT + 1 and len(list(folder.glob("*.engine"))) == KEPT // 2
+    assert {engine_folder({"a": number}) for number in range(KEPT, 2 * KEPT)} <= set(left)
 
 
 def test_the_key_has_everything_that_an_engine_depends_on(untrained_network, monkeypatch):

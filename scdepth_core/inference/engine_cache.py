@@ -1,7 +1,8 @@
 """Converted networks kept on disk, because converting takes seconds: found again by everything that they depend on.
 
 An entry is one file: a line of JSON with the whole key and the payload's SHA-256, then the payload. It is used only
-when both agree and the library that made it opens it; in every other case it is made again.
+when both agree and the library that made it opens it; in every other case it is made again. Beside it there may be a
+folder of the same name, which a library fills.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import hashlib
 import json
 import logging
 import os
+import re
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -18,11 +21,13 @@ from typing import TypeVar
 
 import torch
 
+from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.machine import device_name
 
 KEPT = 8  # entries; the least recently used goes first
 FORMAT = 1  # raise it when the same key would mean another payload
+_ENTRY = re.compile(r"[0-9a-f]{24}(\.engine)?")
 Opened = TypeVar("Opened")
 
 logger = logging.getLogger(__name__)
@@ -52,13 +57,16 @@ def engine(key: dict, build: Callable[[], bytes], open_payload: Callable[[bytes]
     Args:
         key: of engine_key.
         build: makes the payload.
-        open_payload: makes the engine of it; whatever it raises for a cached payload leads to a new one.
+        open_payload: makes the engine of it; whatever it raises for a cached payload leads to a new one, but for a
+            BackendError, which would be raised for any payload.
     """
     path = cache_folder() / f"{_name(key)}.engine"
     payload = _read(path, key)
     if payload is not None:
         try:
             opened = open_payload(payload)
+        except BackendError:
+            raise
         except Exception as error:  # libraries raise anything for a payload that they do not understand
             logger.warning("cached engine '%s' cannot be opened (%s), it is made again", path, error)
         else:
@@ -70,10 +78,17 @@ def engine(key: dict, build: Callable[[], bytes], open_payload: Callable[[bytes]
     return open_payload(payload)
 
 
-def engine_folder(key: dict) -> Path:
-    """A folder of this key alone, for libraries that keep their own cache and check it (TensorRT)."""
+def engine_folder(key: dict) -> Path | None:
+    """A folder of this key alone, for libraries that keep their own cache and check it (TensorRT); None where the cache
+    cannot be written, which costs time, not the result."""
     folder = cache_folder() / _name(key)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.touch()  # used now
+        _prune(folder.parent)
+    except OSError as error:
+        _warn_of(folder.parent, error)
+        return None
     return folder
 
 
@@ -104,13 +119,27 @@ def _write(path: Path, key: dict, payload: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(head + b"\n" + payload)
         partial.replace(path)
-        entries = sorted(path.parent.glob("*.engine"), key=lambda entry: entry.stat().st_mtime)
-        for old in entries[:-KEPT]:
-            old.unlink(missing_ok=True)
+        _prune(path.parent)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        logger.warning("the engine cannot be kept in '%s' (%s), so it is made again every time", path.parent, error)
+        _warn_of(path.parent, error)
+
+
+def _prune(cache: Path) -> None:
+    """Leave the entries that were used last; an entry is a file, a folder of its library, or both."""
+    used: dict[Path, float] = {}
+    for path in cache.iterdir():
+        if _ENTRY.fullmatch(path.name):
+            name = path.with_suffix("")
+            used[name] = max(used.get(name, 0.0), path.stat().st_mtime)
+    for old in sorted(used, key=used.get)[:-KEPT]:
+        old.with_suffix(".engine").unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _warn_of(cache: Path, error: OSError) -> None:
+    logger.warning("the engine cannot be kept in '%s' (%s), so it is made again every time", cache, error)
 
 
 def _version(name: str) -> str:

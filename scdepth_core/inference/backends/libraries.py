@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager
 from types import ModuleType
 
-from scdepth_core.errors import BackendError
+from scdepth_core.errors import BackendError, ScDepthError
 
 
 def is_installed(*modules: str) -> bool:
@@ -35,6 +35,18 @@ def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
             f"{purpose} needs '{module}', which cannot be imported ({error}) – "
             f"pip install 'scdepth_ros[{extra}]', or choose another backend"
         ) from error
+
+
+@contextmanager
+def failures_explained(library: str):
+    """What a library raises inside becomes a BackendError with the first line of its reason; ours pass."""
+    try:
+        yield
+    except ScDepthError:
+        raise
+    except Exception as error:  # each library has its own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BackendError(f"{library} cannot run this network here ({reason}) – choose another backend") from error
 
 
 @contextmanager

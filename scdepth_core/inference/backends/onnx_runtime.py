@@ -7,7 +7,7 @@ import torch
 
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
-from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.backends.libraries import failures_explained, import_optional
 from scdepth_core.inference.convert import onnx_bytes
 from scdepth_core.inference.engine_cache import engine, engine_folder, engine_key
 
@@ -18,17 +18,20 @@ class OnnxRuntime(Backend):
     """ONNX Runtime with the provider of the device."""
 
     name = "onnxruntime"
+    on_cuda = "CUDAExecutionProvider"
 
     def __init__(self, source: Source, device: torch.device, precision: str):
         self._library = import_optional("onnxruntime", "onnx", f"backend {self.name}")
         super().__init__(source, device, precision)
+        self._provider = self.on_cuda if device.type == "cuda" else "CPUExecutionProvider"
+        self._refuse_missing_provider()
         key = engine_key(source, self.name, device, precision, LIBRARIES)
         self._providers = self._wanted_providers(key)
-        self._refuse_missing_provider()
-        if source.file is not None:
-            self._session = self._open(source.file.read_bytes())
-        else:
-            self._session = engine(key, lambda: onnx_bytes(source, precision), self._open)
+        with failures_explained(self.name):
+            if source.file is not None:
+                self._session = self._open(source.file.read_bytes())
+            else:
+                self._session = engine(key, lambda: onnx_bytes(source, precision), self._open)
         self._input = self._session.get_inputs()[0].name
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
@@ -40,11 +43,11 @@ class OnnxRuntime(Backend):
         return [("CUDAExecutionProvider", {"device_id": self.device.index or 0})]
 
     def _refuse_missing_provider(self) -> None:
-        wanted, present = self._providers[0][0], self._library.get_available_providers()
-        if wanted not in present:
+        present = self._library.get_available_providers()
+        if self._provider not in present:
             raise BackendError(
-                f"this onnxruntime has no {wanted} (it has {', '.join(present)}) – pip install onnxruntime-gpu, "
-                "or choose another backend or device"
+                f"this onnxruntime has no {self._provider} (it has {', '.join(present)}) – pip install "
+                "onnxruntime-gpu, or choose another backend or device"
             )
 
     def _open(self, model: bytes):
@@ -53,24 +56,35 @@ class OnnxRuntime(Backend):
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see threads.py
         options.log_severity_level = 3
-        session = self._library.InferenceSession(model, options, providers=self._providers)
-        if session.get_providers()[0] != self._providers[0][0]:  # it falls back to the CPU without a word
-            raise BackendError(
-                f"{self._providers[0][0]} of onnxruntime does not start on {self.device} – check that its CUDA, cuDNN "
-                "or TensorRT libraries are installed, or choose another backend"
+        try:
+            session = self._library.InferenceSession(
+                model,
+                options,
+                providers=self._providers,
+                enable_fallback=0,  # it would say so on stdout
             )
+        except (ValueError, RuntimeError) as error:  # of a provider; for a model the library has kinds of its own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise self._does_not_start(f" ({reason})") from error
+        if session.get_providers()[0] != self._provider:  # it leaves out without a word what does not start
+            raise self._does_not_start()
         return session
+
+    def _does_not_start(self, reason: str = "") -> BackendError:
+        return BackendError(
+            f"{self._provider} of onnxruntime does not start on {self.device}{reason} – check that its CUDA, cuDNN "
+            "or TensorRT libraries are installed, or choose another backend"
+        )
 
 
 class TensorRT(OnnxRuntime):
     """ONNX Runtime's TensorRT provider: it builds an engine at the first start (minutes) and keeps it in our cache."""
 
     name = "tensorrt"
+    on_cuda = "TensorrtExecutionProvider"
 
     def _wanted_providers(self, key: dict) -> list[tuple[str, dict]]:
-        options = {
-            "device_id": self.device.index or 0,
-            "trt_engine_cache_enable": True,
-            "trt_engine_cache_path": str(engine_folder(key)),
-        }
-        return [("TensorrtExecutionProvider", options), *super()._wanted_providers(key)]
+        options, folder = {"device_id": self.device.index or 0}, engine_folder(key)
+        if folder is not None:
+            options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+        return [(self._provider, options), *super()._wanted_providers(key)]
