@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException
 
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference import DepthEstimator, backends
@@ -214,6 +215,21 @@ def test_a_missing_library_is_named_with_the_way_to_it(source, monkeypatch, name
 def test_a_missing_compiler_is_named(source, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BackendError, match=r"needs a C\+\+ compiler"):
+        load_backend(source, "cpu", "compiled")
+
+
+def test_a_compiler_that_fails_is_a_sentence(source, monkeypatch):
+    """As TorchInductor tells of it, with a page of the compiler's own words behind; the network runs without it."""
+
+    def compiled(network, **_):
+        def run(pixels):
+            raise TorchDynamoException("CppCompileError: C++ compile error\n\nCommand:\ng++ …")
+
+        return run
+
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++")
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(BackendError, match=r"\(CppCompileError: C\+\+ compile error\) – choose torch, or see to"):
         load_backend(source, "cpu", "compiled")
 
 

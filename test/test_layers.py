@@ -12,6 +12,7 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.errors": 1,
     "scdepth_core.arguments": 1,
     "scdepth_core.channels": 1,
+    "scdepth_core.compiling": 1,
     "scdepth_core.machine": 1,
     "scdepth_core.measuring": 1,
     "scdepth_core.presets": 1,

@@ -15,10 +15,10 @@ import torch
 from tqdm import tqdm
 
 from scdepth_core.arguments import add_device_argument, image_size
+from scdepth_core.compiling import compiler_explained
 from scdepth_core.errors import ConfigError
 from scdepth_core.machine import MemoryMeter, cpu_cores, describe_machine, machine_sentence, resolve_device
 from scdepth_core.measuring import Timing, memory_alone, spread, take_turns
-from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
 from scdepth_core.training.precision import MIXED
 from scdepth_core.training.timed_step import FRAMES, Step, moving_batch

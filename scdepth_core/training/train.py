@@ -14,9 +14,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.compiling import compiler_explained
 from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
-from scdepth_core.training.compiling import compiler_explained
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.nan_guard import NanGuard
 from scdepth_core.training.pictures import PictureLogger

@@ -10,7 +10,7 @@ import torch
 
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
-from scdepth_core.inference.backends.libraries import import_optional
+from scdepth_core.inference.backends.libraries import failures_explained, import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import openvino_model
 from scdepth_core.inference.engine_cache import engine, engine_key
@@ -29,16 +29,17 @@ class OpenVino(Backend):
         self._library = import_optional("openvino", "openvino", "backend openvino")
         super().__init__(source, device, precision)
         self._core = openvino_core()
-        if source.file is not None:
-            self._request = self._open(self._core.read_model(source.file))
-        else:
-            build = quantized_model if precision == "int8" else openvino_model
-            key = engine_key(source, self.name, device, precision, ("openvino", "nncf"))
-            self._request = engine(
-                key,
-                lambda: pack_model(build(source, precision)),
-                lambda payload: self._open(self._unpack(payload)),
-            )
+        with failures_explained(self.name):
+            if source.file is not None:
+                self._request = self._open(self._core.read_model(source.file))
+            else:
+                build = quantized_model if precision == "int8" else openvino_model
+                key = engine_key(source, self.name, device, precision, ("openvino", "nncf"))
+                self._request = engine(
+                    key,
+                    lambda: pack_model(build(source, precision)),
+                    lambda payload: self._open(self._unpack(payload)),
+                )
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         self._request.infer([pixels], share_inputs=True)

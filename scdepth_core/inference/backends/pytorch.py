@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import torch
 
+from scdepth_core.compiling import compiler_explained
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.lean import LeanDepthNet
@@ -37,7 +38,8 @@ class Compiled(Eager):
         super().__init__(source, device, precision)
         options = {"freezing": True} if device.type == "cpu" else {}
         self.network = torch.compile(self.network, fullgraph=True, dynamic=False, options=options)
-        self.predict(np.zeros(source.shape, np.uint8))  # compiles now, not at the first frame
+        with compiler_explained("choose torch, or see to its C and C++ compilers"):
+            self.predict(np.zeros(source.shape, np.uint8))  # compiles now, not at the first frame
 
 
 class CudaGraph(Backend):

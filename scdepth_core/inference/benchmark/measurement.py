@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scdepth_core.errors import BackendError, DataError
+from scdepth_core.errors import ScDepthError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.parity import depth_change, random_frames
@@ -72,7 +72,7 @@ def load_row(candidate: Candidate) -> tuple[Row, Backend | None]:
     started = time.perf_counter()
     try:
         ready = candidate.load()
-    except (BackendError, DataError) as error:
+    except ScDepthError as error:
         row.reason = str(error)
         return row, None
     row.load_s = time.perf_counter() - started

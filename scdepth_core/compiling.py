@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch._dynamo.exc import TorchDynamoException
-
 from scdepth_core.errors import BackendError
 
 
 @contextmanager
 def compiler_explained(way_out: str) -> Iterator[None]:
     """Failures of the compiler inside become a BackendError that ends with the way out."""
+    from torch._dynamo.exc import TorchDynamoException  # takes seconds, and most programs compile nothing
+
     try:
         yield
     except TorchDynamoException as error:
