@@ -175,6 +175,20 @@ def test_auto_takes_openvino_on_the_cpu_where_it_is_installed(source, monkeypatc
     assert backend.name == ("openvino" if installed else "torch") and backend.precision == "float32"
 
 
+@pytest.mark.parametrize(("provider", "device"), [("CUDAExecutionProvider", "cuda"), ("Azure", "cpu")])
+def test_auto_takes_the_cpu_where_onnxruntime_has_nothing_for_the_gpu(source, monkeypatch, caplog, provider, device):
+    """On a computer with a GPU, of which the usual `onnxruntime` knows nothing."""
+    needed("onnxruntime", "float32")
+    library = import_optional("onnxruntime", "onnx", "this test")
+    monkeypatch.setattr(library, "get_available_providers", lambda: [provider, "CPUExecutionProvider"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(OnnxRuntime, "__init__", lambda self, *given: setattr(self, "given", given))
+    exported = Source(source.metadata, file=Path("network.onnx"), file_precision="float32")
+    assert load_backend(exported).given[1:] == (torch.device(device), "float32")
+    warning = "has no CUDAExecutionProvider (it has Azure, CPUExecutionProvider), so the network runs on the CPU"
+    assert (warning in caplog.text) == (device == "cpu")
+
+
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [

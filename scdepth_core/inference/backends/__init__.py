@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import is_installed
 from scdepth_core.machine import cpu_features, resolve_device
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
@@ -34,6 +37,10 @@ class Kind:
 
     def precisions(self, device: torch.device) -> tuple[str, ...]:
         return self.cuda if device.type == "cuda" else self.cpu
+
+    def load(self) -> type[Backend]:
+        module, name = self.place
+        return getattr(importlib.import_module(module), name)
 
 
 _HERE = "scdepth_core.inference.backends"
@@ -65,13 +72,11 @@ def load_backend(source: Source, device: str = "auto", backend: str = "auto", pr
     """
     where = resolve_device(device)
     name = _chosen(source, where, backend)
-    kind = KINDS[name]
-    if device == "auto" and not kind.precisions(where):
-        where = torch.device("cpu")
     _check_file(source, name)
+    if device == "auto" and where.type == "cuda":
+        where = _where_it_runs(KINDS[name], where)
     precision = _checked_precision(source, name, where, precision)
-    module, class_name = kind.place
-    return getattr(importlib.import_module(module), class_name)(source, where, precision)
+    return KINDS[name].load()(source, where, precision)
 
 
 def check_names(device: str, backend: str, precision: str) -> None:
@@ -90,6 +95,14 @@ def _chosen(source: Source, device: torch.device, backend: str) -> str:
         return next(name for name, kind in KINDS.items() if kind.reads == source.file.suffix)
     has_openvino = device.type == "cpu" and is_installed(*KINDS["openvino"].needs)
     return "openvino" if has_openvino else "torch"
+
+
+def _where_it_runs(kind: Kind, cuda: torch.device) -> torch.device:
+    """For device auto: the CPU where this backend, or its library as it is installed, has nothing for CUDA."""
+    missing = kind.load().missing(cuda) if kind.cpu and kind.cuda else ""
+    if missing:
+        logger.warning("%s, so the network runs on the CPU – pip install onnxruntime-gpu for CUDA", missing)
+    return torch.device("cpu") if missing or not kind.cuda else cuda
 
 
 def _check_file(source: Source, name: str) -> None:

@@ -99,6 +99,11 @@ class Backend(ABC):
     precision: str
     device: torch.device
 
+    @classmethod
+    def missing(cls, device: torch.device) -> str:
+        """What the library, as it is installed, lacks to run on a device that this backend knows; empty: nothing."""
+        return ""
+
     def __init__(self, source: Source, device: torch.device, precision: str):
         self.device, self.precision = device, precision
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import torch
 
@@ -21,10 +23,10 @@ class OnnxRuntime(Backend):
     on_cuda = "CUDAExecutionProvider"
 
     def __init__(self, source: Source, device: torch.device, precision: str):
-        self._library = import_optional("onnxruntime", "onnx", f"backend {self.name}")
+        self._library, self._provider = self._on(device)
         super().__init__(source, device, precision)
-        self._provider = self.on_cuda if device.type == "cuda" else "CPUExecutionProvider"
-        self._refuse_missing_provider()
+        if missing := self.missing(device):
+            raise BackendError(f"{missing} – pip install onnxruntime-gpu, or choose another backend or device")
         key = engine_key(source, self.name, device, precision, LIBRARIES)
         self._providers = self._wanted_providers(key)
         with failures_explained(self.name):
@@ -42,13 +44,17 @@ class OnnxRuntime(Backend):
             return [("CPUExecutionProvider", {})]
         return [("CUDAExecutionProvider", {"device_id": self.device.index or 0})]
 
-    def _refuse_missing_provider(self) -> None:
-        present = self._library.get_available_providers()
-        if self._provider not in present:
-            raise BackendError(
-                f"this onnxruntime has no {self._provider} (it has {', '.join(present)}) – pip install "
-                "onnxruntime-gpu, or choose another backend or device"
-            )
+    @classmethod
+    def missing(cls, device: torch.device) -> str:
+        library, provider = cls._on(device)
+        present = library.get_available_providers()
+        return "" if provider in present else f"this onnxruntime has no {provider} (it has {', '.join(present)})"
+
+    @classmethod
+    def _on(cls, device: torch.device) -> tuple[ModuleType, str]:
+        """The library, and the name of its provider for the device."""
+        library = import_optional("onnxruntime", "onnx", f"backend {cls.name}")
+        return library, cls.on_cuda if device.type == "cuda" else "CPUExecutionProvider"
 
     def _open(self, model: bytes):
         options = self._library.SessionOptions()
