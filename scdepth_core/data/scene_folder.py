@@ -5,8 +5,8 @@ ROOT/dataset.yaml                        optional: preset (a name of presets.yam
 ROOT/training/train.txt, val.txt         scene names, one a line
 ROOT/training/<scene>/<stem>.jpg|png     frames, in name order
 ROOT/training/<scene>/cam.txt            3x3 intrinsics of the frames, pixels
-ROOT/training/<scene>/depth/<stem>.png|npy   optional ground truth
-ROOT/testing/color/<stem>.jpg|png, ROOT/testing/depth/<stem>.png|npy
+ROOT/training/<scene>/depth/<stem>.png|npy|npz   optional ground truth
+ROOT/testing/color/<stem>.jpg|png, ROOT/testing/depth/<stem>.png|npy|npz
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ import cv2
 import numpy as np
 import yaml
 
+from scdepth_core.data.sparse_depth import read_sparse_depth
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.presets import Preset, preset_named
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-DEPTH_SUFFIXES = (".png", ".npy")
+DEPTH_SUFFIXES = (".png", ".npy", ".npz")
 _NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)")  # what stands before it, and the number; decimals are no number
 
 
@@ -218,8 +219,10 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_depth(path: Path, depth_factor: float) -> np.ndarray:
-    """(H, W) float32 metres, 0 where unknown. 16-bit PNG are divided by depth_factor; .npy are metres already."""
-    if path.suffix.lower() == ".npy":
+    """(H, W) float32 metres, 0 where unknown. 16-bit PNG are divided by depth_factor; .npy and .npz are metres."""
+    if path.suffix.lower() == ".npz":
+        depth = read_sparse_depth(path)
+    elif path.suffix.lower() == ".npy":
         try:
             depth = np.load(path, allow_pickle=False).astype(np.float32).squeeze()
         except (ValueError, EOFError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scdepth_core.arguments import WEIGHTS_HELP
+from scdepth_core.data.depth_units import warn_of_guessed_units
 from scdepth_core.data.scene_folder import SceneFolder, pair_by_stem, read_depth, read_image
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = frames_with_depth(folder, args.split)
     masks = None if args.masks is None else masks_of([image for image, _ in pairs], args.masks)
     protocol = args.protocol or folder.preset.protocol
+    warn_of_guessed_units(folder, protocol, (depth for _, depth in pairs))
     estimator = load_estimator(args)
     frames = predict_frames(estimator, pairs, folder.depth_factor, masks)
     result = evaluate(

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from scdepth_core.data import Augmentation, DepthDataset, EpochSampler, PseudoDepth, SceneFolder, SequenceDataset
+from scdepth_core.data.depth_units import warn_of_guessed_units
 from scdepth_core.errors import ConfigError, DataError
 
 
@@ -93,7 +94,9 @@ class SequenceDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         scenes = self.folder.validation
-        if self.trainer.lightning_module.validation == "depth":
+        model = self.trainer.lightning_module
+        if model.validation == "depth":
+            warn_of_guessed_units(self.folder, model.hparams["protocol"], (d for s in scenes for d in s.depths))
             dataset = DepthDataset(scenes, self.height, self.width, self.folder.depth_factor, self.validation_stride)
             return DataLoader(dataset, batch_size=1, num_workers=min(self.workers, 2))
         dataset = SequenceDataset(scenes, self.height, self.width, self.stride)
