@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdepth_core.training.schedule import step_schedule
+from scdepth_core.training.schedule import restart_schedule, step_schedule
 
 
 def rates(shape, warmup, total, steps):
@@ -27,3 +27,23 @@ def test_a_cosine_starts_full_is_halfway_in_the_middle_and_ends_at_two_percent()
     assert seen[50] == pytest.approx(0.51)
     assert seen[100] == pytest.approx(0.02)
     assert all(later <= earlier for earlier, later in zip(seen, seen[1:]))
+
+
+def test_a_schedule_goes_on_at_another_rate_from_where_it_was():
+    """As on a resume: the optimiser and the scheduler bring the old rate along."""
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = step_schedule(optimizer, "cosine", 3, 100)
+    for _ in range(50):
+        optimizer.step()
+        scheduler.step()
+    resumed = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.1)
+    other = step_schedule(resumed, "cosine", 3, 100)
+    resumed.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(scheduler.state_dict())
+    restart_schedule(other, 0.1)
+    seen = []
+    for _ in range(51):
+        seen.append(resumed.param_groups[0]["lr"])
+        resumed.step()
+        other.step()
+    assert (seen[0], seen[50]) == pytest.approx((0.051, 0.002))

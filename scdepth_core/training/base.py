@@ -18,7 +18,7 @@ from scdepth_core.losses import ConsistencyOptions, PairErrors, consistency_loss
 from scdepth_core.metrics import protocol_named
 from scdepth_core.networks import DepthNet, PoseNet
 from scdepth_core.networks.normalization import normalize
-from scdepth_core.training.schedule import step_schedule
+from scdepth_core.training.schedule import restart_schedule, step_schedule
 from scdepth_core.training.validation import DepthValidation
 from scdepth_core.training.warm_start import warm_start
 
@@ -225,6 +225,11 @@ class SCDepthModule(pl.LightningModule):
             )
         scheduler = step_schedule(optimizer, self.schedule, self.warmup_steps, total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """The learning rate is that of these settings: a resumed run brings the one of its checkpoint along."""
+        for config in self.trainer.lr_scheduler_configs:
+            restart_schedule(config.scheduler, self.learning_rate)
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         if self.validation == "depth":

@@ -28,3 +28,10 @@ def step_schedule(optimizer: Optimizer, shape: str, warmup: int, total: float) -
         return rise * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
 
     return LambdaLR(optimizer, factor)
+
+
+def restart_schedule(scheduler: LambdaLR, rate: float) -> None:
+    """Go on from the scheduler's step at another full rate, from the next optimisation step on."""
+    scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
+    for group, factor in zip(scheduler.optimizer.param_groups, scheduler.lr_lambdas):
+        group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)

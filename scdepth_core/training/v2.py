@@ -84,6 +84,7 @@ class SCDepthV2(SCDepthModule):
         return super().motion_networks() | {"rectify_net": RectifyNet()}
 
     def on_train_start(self) -> None:
+        super().on_train_start()
         model = self.trainer.strategy.model
         if (
             self.rectify_warmup_steps

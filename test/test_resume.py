@@ -1,0 +1,48 @@
+"""Runs that go on from a checkpoint: at another learning rate."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+
+import pytest
+import torch
+
+from scdepth_core import cli
+
+SMALL = (
+    *("--model.encoder", "mobilenet_v3_small", "--model.decoder", "half", "--model.pretrained", "none"),
+    *("--samples.height", "64", "--samples.width", "64", "--samples.batch_size", "2", "--samples.workers", "0"),
+    *("--samples.validation_stride", "4", "--trainer.accelerator", "cpu", "--trainer.num_sanity_val_steps", "0"),
+    *("--trainer.limit_train_batches", "4", "--trainer.enable_progress_bar", "false", "--pictures", "0"),
+)
+
+
+def train(data, out, *options):
+    return cli.main(["train", "--data", str(data), "--out", str(out), *SMALL, *options])
+
+
+def weights(checkpoint):
+    """The convolutions of DepthNet; statistics of batch norms change in every step, whatever the learning rate."""
+    return {name: w for name, w in checkpoint["state_dict"].items() if name.startswith("depth_net") and w.ndim == 4}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data, tmp_path_factory):
+    """A run of one epoch, four steps."""
+    out = tmp_path_factory.mktemp("resume") / "run"
+    options = ("--model.learning_rate", "0.001", "--trainer.max_epochs", "1", "--trainer.limit_val_batches", "0")
+    with contextlib.redirect_stdout(sys.stderr):
+        assert train(tiny_data, out, *options) == 0
+    yield out
+    shutil.rmtree(out)
+
+
+def test_a_resumed_run_takes_the_learning_rate_of_its_settings(run, tiny_data, tmp_path):
+    last, out = run / "checkpoints" / "last.ckpt", tmp_path / "run"
+    options = ("--trainer.max_epochs", "2", "--trainer.limit_val_batches", "0", "--trainer.limit_train_batches", "1")
+    assert train(tiny_data, out, "--resume", str(last), "--model.learning_rate", "0", *options) == 0
+    before, after = (torch.load(path, weights_only=True) for path in (last, out / "checkpoints" / "last.ckpt"))
+    assert after["global_step"] == before["global_step"] + 1
+    assert all(torch.equal(weights(after)[name], weight) for name, weight in weights(before).items())
