@@ -390,29 +390,34 @@ def test_identical_frames_teach_nothing(batch):
     assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
 
 
-def validated(model, batch, monkeypatch):
-    """What a validation step logs."""
-    logged = {}
-    monkeypatch.setattr(model, "log", lambda name, value, **_: logged.__setitem__(name, float(value)))
-    monkeypatch.setattr(model, "log_dict", lambda values, **_: logged.update(values))
-    model.on_validation_epoch_start()
-    with torch.no_grad():
-        model.eval().validation_step(batch, 0)
-    return logged
+def validated(model, *batches):
+    """What a validation of these batches logs."""
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    return trainer.validate(model, torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)[0]
 
 
 def test_a_collapsed_model_scores_worst(batch, monkeypatch):
     model = module(validation="photometric")
-    assert np.isfinite(validated(model, batch, monkeypatch)["val/score"])
+    assert np.isfinite(validated(model, batch)["val/score"])
     away = torch.tensor([[0.0, 0.0, -1e6, 0.0, 0.0, 0.0]]).repeat(len(batch["K"]) * 4, 1)
     monkeypatch.setattr(model.pose_net, "forward", lambda target, source: away)  # everything is behind the camera
-    logged = validated(model, batch, monkeypatch)
+    logged = validated(model, batch)
     assert logged["val/score"] == float("inf") and logged["val/coverage"] == 0
 
 
-def test_depth_that_contradicts_itself_does_not_improve_the_score(batch, monkeypatch):
+def test_a_still_batch_takes_no_part_in_the_score(batch):
+    """Where the robot stood, the auto-mask leaves nothing to compare; that says nothing about the model."""
+    model = module(validation="photometric")
+    still = {"images": batch["images"][:, :1].repeat(1, 3, 1, 1, 1), "K": batch["K"]}
+    moving, both = validated(model, batch), validated(model, batch, still)
+    assert both["val/score"] == pytest.approx(moving["val/score"], rel=1e-5)
+    assert both["val/coverage"] == pytest.approx(moving["val/coverage"] / 2, rel=1e-5)
+    assert validated(model, still)["val/score"] == float("inf")
+
+
+def test_depth_that_contradicts_itself_does_not_improve_the_score(batch):
     scores = [
-        validated(module(validation="photometric", loss=ConsistencyOptions(dynamic_mask=mask)), batch, monkeypatch)
+        validated(module(validation="photometric", loss=ConsistencyOptions(dynamic_mask=mask)), batch)
         for mask in (True, False)
     ]
     assert scores[0] == scores[1]
@@ -424,18 +429,18 @@ def test_depth_validation_by_hand(monkeypatch):
     image, truth = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.full((1, 48, 48), 2.0)
     truth[0, :10] = 4.0
     truth[0, 10:20] = 0.0  # unknown
-    logged = validated(model, {"image": image, "depth": truth}, monkeypatch)
+    logged = validated(model, {"image": image, "depth": truth})
     assert logged["val/score"] == pytest.approx(0.5 * 10 / 38)  # the median is right, ten of 38 rows are off by half
     assert model.depth_validation.ratios == [0.5]
 
 
-def test_frames_without_depth_are_counted(monkeypatch):
+def test_frames_without_depth_are_counted():
     model = module(validation="depth")
     empty = {"image": torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "depth": torch.zeros(1, 48, 48)}
-    assert validated(model, empty, monkeypatch) == {}
-    monkeypatch.setattr(SCDepthV1, "trainer", argparse.Namespace(sanity_checking=False))
+    logged = validated(model, empty, empty | {"depth": torch.ones(1, 48, 48)})
+    assert logged["val/frames_without_truth"] == 1 and np.isfinite(logged["val/score"])
     with pytest.raises(DataError, match=r"none of the 1 validation frames .* depth_factor in dataset.yaml"):
-        model.on_validation_epoch_end()
+        validated(model, empty)
 
 
 def test_settings_of_the_samples_are_checked(tiny_data):

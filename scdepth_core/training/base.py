@@ -19,7 +19,7 @@ from scdepth_core.metrics import protocol_named
 from scdepth_core.networks import DepthNet, PoseNet
 from scdepth_core.networks.normalization import normalize
 from scdepth_core.training.schedule import restart_schedule, step_schedule
-from scdepth_core.training.validation import DepthValidation
+from scdepth_core.training.validation import DepthValidation, PhotometricValidation
 from scdepth_core.training.warm_start import warm_start
 
 COMPILER = "inductor"
@@ -142,6 +142,7 @@ class SCDepthModule(pl.LightningModule):
         self.weights, self.options = weights, loss
         self.batch_frames, self.validation = batch_frames, validation
         self.depth_validation = DepthValidation(protocol_named(protocol))
+        self.photometric_validation = PhotometricValidation()
         self.view_synthesis = view_synthesis
         if compile:
             for network in self.children():
@@ -241,15 +242,18 @@ class SCDepthModule(pl.LightningModule):
         # weighing by 1 - D would reward depth that contradicts itself
         options = replace(self.options, dynamic_mask=False)
         loss = consistency_loss(self.views_of(batch, options).pairs, options)
-        # a collapsed model leaves no pixel to compare: that is a bad score, not a perfect one
-        score = torch.where(loss.coverage > 0.01, loss.photometric, torch.inf)
-        self.log("val/score", score, prog_bar=True, batch_size=len(batch["K"]), sync_dist=True)
-        self.log("val/coverage", loss.coverage, batch_size=len(batch["K"]), sync_dist=True)
+        self.photometric_validation.add(loss.photometric, loss.coverage, len(batch["K"]))
 
     def on_validation_epoch_start(self) -> None:
         self.depth_validation.reset()
+        self.photometric_validation.reset()
 
     def on_validation_epoch_end(self) -> None:
-        if self.validation == "depth" and not self.trainer.sanity_checking:
-            for name, value in self.depth_validation.summary().items():
-                self.log(f"val/{name}", value, sync_dist=True)
+        if self.validation == "photometric":
+            summary = self.photometric_validation.summary(self.trainer.strategy.reduce)
+        elif not self.trainer.sanity_checking:
+            summary = self.depth_validation.summary()
+        else:
+            summary = {}
+        for name, value in summary.items():
+            self.log(f"val/{name}", value, prog_bar=name == "score", sync_dist=True)

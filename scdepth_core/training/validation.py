@@ -1,8 +1,12 @@
-"""Validation against measured depth, frame by frame."""
+"""Validation against measured depth, frame by frame, or without any, by how well frames explain each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from scdepth_core.errors import DataError
 from scdepth_core.metrics import Protocol, counted_pixels, depth_errors
@@ -48,3 +52,32 @@ class DepthValidation:
             )
         spread = float(np.std(self.ratios) / np.mean(self.ratios))
         return {"scale_spread": spread, "frames_without_truth": float(self.without_truth)}
+
+
+class PhotometricValidation:
+    """Photometric error of one pass over the validation samples, as a mean over all pixels that took part."""
+
+    LEAST_COVERAGE = 0.01  # of all pixels; a collapsed model leaves none to compare: a bad score, not a perfect one
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new pass."""
+        self.sums: Tensor | None = None
+
+    def add(self, photometric: Tensor, coverage: Tensor, samples: int) -> None:
+        """Mean error of a batch over its pixels that count, and their share, both scalars."""
+        sums = samples * torch.stack([photometric * coverage, coverage, torch.ones_like(coverage)]).detach()
+        self.sums = sums if self.sums is None else self.sums + sums
+
+    def summary(self, reduce: Callable[..., Tensor]) -> dict[str, Tensor]:
+        """Score and coverage; one still batch says little, so the whole pass decides whether there is a score.
+
+        Args:
+            reduce: sums a tensor over the processes, as a strategy's `reduce` does.
+        """
+        error, covered, samples = reduce(self.sums, reduce_op="sum")
+        coverage = covered / samples
+        score = torch.where(coverage > self.LEAST_COVERAGE, error / covered, torch.inf)
+        return {"score": score, "coverage": coverage}
