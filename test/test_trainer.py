@@ -30,18 +30,24 @@ def train(data, out, *options):
     return cli.main(["train", "--data", str(data), "--out", str(out), *SMALL, *options])
 
 
+@contextlib.contextmanager
+def worsening_scores():
+    """No validation is better than the one before."""
+    original, scores = validation.depth_errors, itertools.count(1)
+    validation.depth_errors = lambda *arguments: original(*arguments) | {"abs_rel": float(next(scores))}
+    try:
+        yield
+    finally:
+        validation.depth_errors = original
+
+
 @pytest.fixture(scope="module")
 def run(tiny_data, tmp_path_factory):
     """A run of V2 with every switch on, in which no validation is better than the first."""
     out = tmp_path_factory.mktemp("run") / "v2"
-    original, scores = validation.depth_errors, itertools.count(1)
-    validation.depth_errors = lambda *arguments: original(*arguments) | {"abs_rel": float(next(scores))}
     switches = ("--ema", "0.5", "--patience", "1", "--pictures", "1", "--trainer.gradient_clip_val", "0.01")
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            assert train(tiny_data, out, "--version", "v2", "--trainer.max_epochs", "5", *switches) == 0
-    finally:
-        validation.depth_errors = original
+    with contextlib.redirect_stdout(sys.stderr), worsening_scores():
+        assert train(tiny_data, out, "--version", "v2", "--trainer.max_epochs", "5", *switches) == 0
     yield out
     shutil.rmtree(out)
 
@@ -54,6 +60,16 @@ def saved(run):
 
 def test_early_stopping(saved):
     assert [checkpoint["global_step"] for checkpoint in saved] == [1, 2]  # of five epochs
+
+
+def test_patience_begins_when_depth_learns(tiny_data, tmp_path, capsys):
+    """Three steps of RectifyNet alone leave depth as it is; the first validation that counts comes after them."""
+    warmup = ("--version", "v2", "--model.rectify_warmup_steps", "3", "--patience", "1", "--trainer.max_epochs", "9")
+    network = ("--model.encoder", "mobilenet_v3_small", "--model.decoder", "half", "--samples.validation_stride", "8")
+    with worsening_scores():
+        assert train(tiny_data, tmp_path / "run", *warmup, *network) == 0
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert "stopped by --patience: 1 validation in a row without a better score" in capsys.readouterr().out
 
 
 def test_averaged_weights_are_kept_and_exported(run, saved):

@@ -205,7 +205,7 @@ def test_rectify_net_alone_on_several_devices_needs_another_strategy(tmp_path):
     try:
         for unused in (False, True):
             wrapped = DistributedDataParallel(nn.Linear(1, 1), find_unused_parameters=unused)
-            model._trainer = SimpleNamespace(strategy=SimpleNamespace(model=wrapped))
+            model._trainer = SimpleNamespace(strategy=SimpleNamespace(model=wrapped), lr_scheduler_configs=[])
             with nullcontext() if unused else pytest.raises(ConfigError, match="ddp_find_unused_parameters_true"):
                 model.on_train_start()
     finally:

@@ -153,6 +153,11 @@ class SCDepthModule(pl.LightningModule):
         """Networks on pairs of frames, by the name they have in checkpoints."""
         return {"pose_net": PoseNet()}
 
+    @property
+    def learns_depth(self) -> bool:
+        """Whether steps train DepthNet by now; before, its score says nothing."""
+        return True
+
     @abstractmethod
     def compute_loss(self, batch: dict[str, Tensor]) -> StepLoss:
         """Loss of a batch {'images': (B, 3 frames, 3, H, W) uint8, target first; 'K': (B, 3, 3); ...}."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytorch_lightning as pl
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -19,6 +19,7 @@ from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.nan_guard import NanGuard
+from scdepth_core.training.patience import Patience
 from scdepth_core.training.pictures import PictureLogger
 from scdepth_core.training.precision import PRECISIONS, chosen_precision
 from scdepth_core.training.progress import ImageProgressBar
@@ -115,6 +116,8 @@ def run(arguments: list[str]) -> None:
     except ScDepthError as error:
         raise type(error)(_sentence(error)) from error
     if trainer.is_global_zero:
+        if trainer.early_stopping_callback and trainer.early_stopping_callback.verdict:
+            print(trainer.early_stopping_callback.verdict)
         _finish(best, last, settings.out)
 
 
@@ -138,10 +141,8 @@ def _callbacks(settings: Namespace) -> list[pl.Callback]:
         chosen.append(PictureLogger(settings.pictures))
     if settings.ema is not None:
         chosen.append(EMAWeightAveraging(decay=settings.ema))
-    if settings.patience is not None:  # a score of infinity is bad, and no reason to stop
-        chosen.append(
-            EarlyStopping("val/score", patience=settings.patience, check_finite=False, check_on_train_epoch_end=False)
-        )
+    if settings.patience is not None:
+        chosen.append(Patience(settings.patience))
     return chosen
 
 

@@ -83,6 +83,10 @@ class SCDepthV2(SCDepthModule):
     def motion_networks(self) -> dict[str, nn.Module]:
         return super().motion_networks() | {"rectify_net": RectifyNet()}
 
+    @property
+    def learns_depth(self) -> bool:
+        return self.global_step >= self.rectify_warmup_steps
+
     def on_train_start(self) -> None:
         super().on_train_start()
         model = self.trainer.strategy.model
@@ -98,7 +102,7 @@ class SCDepthV2(SCDepthModule):
 
     def compute_loss(self, batch: dict[str, Tensor]) -> StepLoss:
         frames, K = self.frames_of(batch), batch["K"]
-        if self.global_step < self.rectify_warmup_steps:
+        if not self.learns_depth:
             return self.rectify_net_alone(torch.cat(frames), K.repeat(len(frames), 1, 1))
         rectified = self.rectify(frames, K)
         before = torch.cat(rectified.rotations)
