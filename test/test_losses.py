@@ -16,6 +16,7 @@ from scdepth_core.losses import (
     consistency_loss,
     edge_aware_smoothness,
     geometry_inconsistency,
+    pair_errors,
     photometric_error,
     ssim_error,
     surface_normals,
@@ -34,6 +35,17 @@ def warp_with(computed: float, projected: float) -> Warp:
 def pair(photometric, color, geometry, valid) -> PairErrors:
     """Maps of two pixels."""
     return PairErrors(*(torch.tensor(v).reshape(1, 1, 1, 2) for v in (photometric, color, geometry, valid)))
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_the_dynamic_mask_weighs_and_teaches_nothing(reference):
+    """Depth would else learn to contradict itself where frames differ."""
+    warp = warp_with(3.0, 1.0)
+    warp = warp._replace(computed_depth=warp.computed_depth.requires_grad_())
+    options = ConsistencyOptions(ssim_weight=0.0, reference_numerics=reference)
+    errors = pair_errors(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 2, 2), warp, options)
+    assert errors.photometric.unique().item() == pytest.approx(0.5)  # an error of 1, weighed by 1 - D
+    assert errors.geometry.requires_grad and not errors.photometric.requires_grad
 
 
 def test_geometry_inconsistency_by_hand():

@@ -89,6 +89,11 @@ def test_rotation_terms_by_hand():
     loss.backward()
     assert before.grad is None
     assert (after.grad[0] == 0).all() and (after.grad[1].sign() == after[1].sign()).all()
+    before, after = torch.tensor([[0.09, 0.0, -0.03]], requires_grad=True), torch.tensor([[0.01, -0.01, 0.01]])
+    reference = rotation_triplet_loss(before, after, reference_numerics=True)  # -0.03, 0.06 and 0.03, cut off at 0
+    assert reference.item() == pytest.approx(0.03)
+    reference.backward()
+    assert torch.allclose(before.grad, torch.tensor([[0.0, 0.0, 1 / 3]]))
 
 
 def test_gradients_of_the_rotation_terms():

@@ -28,7 +28,8 @@ class ConsistencyOptions:
         auto_mask: keep only pixels where the warped frame beats the unwarped one (drops what moves with the camera).
         dynamic_mask: weigh the photometric error by the self-discovered mask 1 - D.
         minimum: per pixel the best source instead of all of them (occlusions).
-        reference_numerics: restore the public implementation's half-pixel slip, validity by colour and mixed minimum.
+        reference_numerics: restore the public implementation's half-pixel slip, validity by colour and mixed minimum,
+            and in V2 its rotation terms.
     """
 
     ssim_weight: float = 0.85
@@ -74,7 +75,7 @@ def pair_errors(target: Tensor, source: Tensor, warp: Warp, options: Consistency
         valid = valid & (color < color_error(target, source))
     photometric = photometric_error(target, warp.image, options.ssim_weight, options.reference_numerics)
     if options.dynamic_mask:
-        photometric = photometric * (1 - geometry.detach() if not options.reference_numerics else 1 - geometry)
+        photometric = photometric * (1 - geometry.detach())
     return PairErrors(photometric, color, geometry, valid)
 
 

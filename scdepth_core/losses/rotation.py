@@ -63,7 +63,7 @@ def rotation_consistency_loss(predicted: Tensor, pseudo: Tensor) -> Tensor:
     return (predicted - pseudo).abs().mean()
 
 
-def rotation_triplet_loss(before: Tensor, after: Tensor) -> Tensor:
+def rotation_triplet_loss(before: Tensor, after: Tensor, reference_numerics: bool = False) -> Tensor:
     """L_t = mean over pairs of max(|r2| - |r1| + 0.05, 0): rectification leaves less rotation than there was.
 
     r1 is the measure and gets no gradient: pulled on, it would grow until the margin is met, whatever the truth.
@@ -71,5 +71,8 @@ def rotation_triplet_loss(before: Tensor, after: Tensor) -> Tensor:
     Args:
         before: (B, 3) r1 = f(t, s).
         after: (B, 3) r2 = f(t, warp(s, r1)).
+        reference_numerics: compare angle by angle, and pull on r1, as the public implementation does.
     """
+    if reference_numerics:
+        return F.relu(after.abs() - before.abs() + MARGIN).mean()
     return F.relu(rotation_magnitude(after) - rotation_magnitude(before).detach() + MARGIN).mean()

@@ -116,7 +116,7 @@ class SCDepthV2(SCDepthModule):
                 "geometry": consistency.geometry,
                 "smoothness": edge_aware_smoothness(views.depths[0], views.frames[0]),
                 "rotation_consistency": rotation_consistency_loss(found, pseudo),
-                "rotation_triplet": rotation_triplet_loss(before, after),
+                "rotation_triplet": rotation_triplet_loss(before, after, self.options.reference_numerics),
             }
         degrees = {"rotation_before": before, "rotation_after": after}
         logged = {name: math.degrees(1) * rotation_magnitude(r).mean() for name, r in degrees.items()}
