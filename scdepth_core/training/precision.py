@@ -8,8 +8,8 @@ import torch
 
 from scdepth_core.machine import cpu_features
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
 MIXED = ("bf16-mixed", "16-mixed")  # on a CPU both compute in bfloat16
+PRECISIONS = ("auto", "32-true", *MIXED)
 
 
 def chosen_precision(asked: str, accelerator: object) -> str:
