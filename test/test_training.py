@@ -24,6 +24,7 @@ from scdepth_core.data.scene_folder import SceneFolder, read_image
 from scdepth_core.errors import CheckpointError, ConfigError, DataError
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.losses import ConsistencyOptions
+from scdepth_core.metrics import PROTOCOLS
 from scdepth_core.networks.normalization import normalize
 from scdepth_core.training import validation
 from scdepth_core.training.base import SCDepthModule
@@ -441,6 +442,17 @@ def test_frames_without_depth_are_counted():
     assert logged["val/frames_without_truth"] == 1 and np.isfinite(logged["val/score"])
     with pytest.raises(DataError, match=r"none of the 1 validation frames .* depth_factor in dataset.yaml"):
         validated(model, empty)
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, "7scenes"), ("kitti", "kitti")])
+def test_depth_counts_by_the_protocol_of_the_data_set(own_data, asked, found):
+    with (own_data / "dataset.yaml").open("a") as file:
+        file.write("preset: 7scenes\n")
+    model = module(protocol=asked, encoder="mobilenet_v3_small", decoder="half")
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, fast_dev_run=True)
+    data = SequenceDataModule(own_data, 64, 64, workers=0)
+    assert trainer.validate(model, datamodule=data, verbose=False)[0]["val/score"] > 0
+    assert model.depth_validation.protocol == PROTOCOLS[found] and model.hparams["protocol"] == found
 
 
 def test_settings_of_the_samples_are_checked(tiny_data):

@@ -88,7 +88,7 @@ class SCDepthModule(pl.LightningModule):
         channels_last: memory layout of the networks; faster on most machines, same numbers.
         compile: compile networks, warps and error maps with torch.compile: minutes at the start, faster steps on a GPU.
         validation: 'depth' (AbsRel against ground truth, per-image median) or 'photometric'.
-        protocol: which benchmark's depth range and crop validation uses.
+        protocol: which benchmark's depth range and crop validation uses; without it, that of the data set's preset.
     """
 
     version: str
@@ -109,7 +109,7 @@ class SCDepthModule(pl.LightningModule):
         channels_last: bool = True,
         compile: bool = False,
         validation: Literal["depth", "photometric"] = "depth",
-        protocol: str = "custom",
+        protocol: str | None = None,
     ):
         super().__init__()
         if warmup_steps < 0:
@@ -141,13 +141,20 @@ class SCDepthModule(pl.LightningModule):
         self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps
         self.weights, self.options = weights, loss
         self.batch_frames, self.validation = batch_frames, validation
-        self.depth_validation = DepthValidation(protocol_named(protocol))
+        self.depth_validation = DepthValidation(protocol_named(protocol or "custom"))
         self.photometric_validation = PhotometricValidation()
         self.view_synthesis = view_synthesis
         if compile:
             for network in self.children():
                 network.compile(backend=COMPILER)
             self.view_synthesis = torch.compile(view_synthesis, backend=COMPILER)
+
+    def setup(self, stage: str) -> None:
+        """Validate by the protocol of the data set where none was named."""
+        if self.hparams["protocol"] is None and self.trainer.datamodule is not None:
+            protocol = self.trainer.datamodule.folder.preset.protocol
+            self.save_hyperparameters({"protocol": protocol})
+            self.depth_validation = DepthValidation(protocol_named(protocol))
 
     def motion_networks(self) -> dict[str, nn.Module]:
         """Networks on pairs of frames, by the name they have in checkpoints."""
