@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         place = f" '{error.filename}'" if error.filename else ""
         print(f"scdepth: {error.strerror or error}{place}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("scdepth: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # a command may say how to go on
+        print(f"scdepth: interrupted{f' – {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
     return result or 0
 

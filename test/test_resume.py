@@ -1,15 +1,17 @@
-"""Runs that go on from a checkpoint: at another learning rate."""
+"""Runs that are interrupted, and runs that go on from a checkpoint: at another learning rate."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sys
 
 import pytest
 import torch
 
 from scdepth_core import cli
+from scdepth_core.data import SequenceDataset
 
 SMALL = (
     *("--model.encoder", "mobilenet_v3_small", "--model.decoder", "half", "--model.pretrained", "none"),
@@ -46,3 +48,21 @@ def test_a_resumed_run_takes_the_learning_rate_of_its_settings(run, tiny_data, t
     before, after = (torch.load(path, weights_only=True) for path in (last, out / "checkpoints" / "last.ckpt"))
     assert after["global_step"] == before["global_step"] + 1
     assert all(torch.equal(weights(after)[name], weight) for name, weight in weights(before).items())
+
+
+def test_an_interrupted_run_says_so_and_how_to_go_on(tiny_data, tmp_path, monkeypatch, capsys):
+    original, handler = SequenceDataset.__getitem__, signal.getsignal(signal.SIGINT)
+
+    def read(self, key):
+        if isinstance(key, tuple) and key[0] == 1:
+            raise KeyboardInterrupt
+        return original(self, key)
+
+    monkeypatch.setattr(SequenceDataset, "__getitem__", read)
+    try:
+        options = ("--trainer.limit_val_batches", "0", "--trainer.limit_train_batches", "1")
+        assert train(tiny_data, tmp_path / "run", "--trainer.max_epochs", "2", *options) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)  # the trainer ignores further ones
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said == "scdepth: interrupted – go on from the last epoch with --resume last"

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from scdepth_core.checkpoint import load_weights, save_weights
@@ -110,7 +111,7 @@ def run(arguments: list[str]) -> None:
             plugins=[AtomicCheckpointIO()],
         )
         with compiler_explained("train without: --model.compile false"):
-            trainer.fit(built.model, built.samples, ckpt_path=resume)
+            _fit(trainer, built, settings, resume)
     except MisconfigurationException as error:
         raise ConfigError(f"Lightning cannot run with these --trainer settings: {error}") from error
     except ScDepthError as error:
@@ -119,6 +120,17 @@ def run(arguments: list[str]) -> None:
         if trainer.early_stopping_callback and trainer.early_stopping_callback.verdict:
             print(trainer.early_stopping_callback.verdict)
         _finish(best, last, settings.out)
+
+
+def _fit(trainer: pl.Trainer, built: Namespace, settings: Namespace, resume: Path | None) -> None:
+    """Train; a KeyboardInterrupt comes out as one, which Lightning would turn into an exit without a word."""
+    try:
+        trainer.fit(built.model, built.samples, ckpt_path=resume)
+    except SystemExit:
+        if trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        kept = (settings.out / "checkpoints" / "last.ckpt").exists()
+        raise KeyboardInterrupt("go on from the last epoch with --resume last" if kept else "") from None
 
 
 def _check(settings: Namespace) -> None:
