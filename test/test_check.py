@@ -119,6 +119,7 @@ def resize(path, width, height):
         (cam(K + [[0, 0, 30], [0] * 3, [0] * 3]), WARNING, "principal point", CAM),
         (cam(K - np.diag([140, 140, 0])), WARNING, "field of view", CAM),
         (lambda r: (r / "training/train.txt").unlink(), ERROR, "listing", "training/train.txt"),
+        (lambda r: (r / "training/val.txt").write_text("\n"), ERROR, "listing", "training/val.txt"),
         (lambda r: (r / "training/val.txt").write_text("a\n"), WARNING, "listing", "training/val.txt"),
         (lambda r: (r / "training/train.txt").write_text("a\na\n"), WARNING, "listing", "training/train.txt"),
         (lambda r: (r / "training/train.txt").write_text("a\nc\n"), ERROR, "scene", "training/c"),
@@ -138,6 +139,17 @@ def resize(path, width, height):
 def test_every_ailment_is_found_in_its_file(root, spoil, level, kind, file):
     spoil(root)
     assert (level, kind, file) in found(root)
+
+
+def test_a_data_set_for_evaluation_alone_has_no_scenes_to_train_on(root):
+    for path in ("training/train.txt", "training/val.txt"):
+        (root / path).write_text("")
+    for scene in ("a", "b"):
+        shutil.rmtree(root / "training" / scene)
+    listings = [(ERROR, "listing", "training/train.txt"), (ERROR, "listing", "training/val.txt")]
+    assert found(root) == listings
+    shutil.rmtree(root / "training")
+    assert found(root) == listings and examine(SceneFolder(root)).testing == 2
 
 
 def test_every_finding_has_a_cure(root):
