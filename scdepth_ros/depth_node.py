@@ -168,6 +168,8 @@ class DepthNode(LifecycleNode):
             self._inputs = None
         if self._processor is not None:
             self._processor.close()
+        if self._worker is not None and self._worker.close():
+            self._statistics.count("frames_dropped")
         finished = self._worker is None or self._worker.stop(timeout)
         self._worker = None
         return finished

@@ -16,6 +16,7 @@ from scdepth_ros.messages.layout import ImageMessageError
 
 SILENCE = 5.0  # seconds without an image that are worth an error
 CAMERA_TROUBLES = ("no_camera_info", "uncalibrated", "bad_camera_info", "camera_size_mismatch")
+SCALE_TROUBLES = ("bad_odometry", "bad_reference_depth", "no_transform")
 FRAME_TROUBLES = (*ImageMessageError.KINDS, "internal_error")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -73,7 +74,7 @@ class DiagnosticsWriter:
             self._status("input", report, *_input(report, seen, new)),
             self._status("camera_info", report, *_camera(report, seen, new)),
             self._status("depth", report, *_depth(report, seen, new)),
-            self._status("scale", report, *_scale(report)),
+            self._status("scale", report, *_scale(report, seen, new)),
         ]
         return message
 
@@ -137,6 +138,7 @@ def _depth(report: NodeReport, seen: Snapshot, new: Counter):
         "frames_replaced": seen.counts["frames_replaced"],
         "frames_relayed": seen.counts["frames_relayed"],
         "frames_unwanted": seen.counts["frames_unwanted"],
+        "frames_dropped": seen.counts["frames_dropped"],
         **{f"{stage}_ms": milliseconds for stage, milliseconds in report.stages},
     }
     if report.failure:
@@ -148,7 +150,7 @@ def _depth(report: NodeReport, seen: Snapshot, new: Counter):
     return OK, f"{seen.rate_out:.1f} depth images a second", values
 
 
-def _scale(report: NodeReport):
+def _scale(report: NodeReport, seen: Snapshot, new: Counter):
     state = report.scale_state
     values = {
         "metres_per_unit": report.scale if report.is_metric else "unknown",
@@ -166,12 +168,18 @@ def _scale(report: NodeReport):
             "measurements": state.count,
             "last_refusal": state.last_refusal,
             **{f"refused: {reason}": count for reason, count in state.refused.items()},
+            **{kind: seen.counts[kind] for kind in SCALE_TROUBLES},
         }
     if not report.is_metric:
         way_out = f"waiting for {report.scale_source}" if state else "set metres_per_unit, or scale.source"
-        why = f" ({state.last_refusal})" if state and state.last_refusal else ""
+        reasons = [state.last_refusal] if state and state.last_refusal else []
+        reasons += [f"{new[kind]} {kind} in the last second" for kind in SCALE_TROUBLES if new[kind]]
+        why = f" ({', '.join(reasons)})" if reasons else ""
         return WARN, f"not metric: depth is in network units – {way_out}{why}", values
-    return OK, f"metric, {report.scale:.4g} metres per unit{_how_known(state)}", values
+    known = f"metric, {report.scale:.4g} metres per unit{_how_known(state)}"
+    if trouble := ", ".join(f"{new[kind]} {kind}" for kind in SCALE_TROUBLES if new[kind]):
+        return WARN, f"{known}; not everything could be measured with in the last second: {trouble}", values
+    return OK, known, values
 
 
 def _how_known(state) -> str:

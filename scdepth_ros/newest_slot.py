@@ -37,8 +37,14 @@ class NewestSlot(Generic[Item]):
             item, self._item = self._item, None
             return None if self._closed else item
 
-    def close(self) -> None:
-        """Let go of the item and of whoever waits for one."""
+    def close(self) -> bool:
+        """Let go of the item and of whoever waits for one.
+
+        Returns:
+            True when there was an item that nobody had fetched.
+        """
         with self._changed:
+            dropped = self._item is not None
             self._item, self._closed = None, True
             self._changed.notify_all()
+            return dropped

@@ -122,7 +122,7 @@ def _gate(args: argparse.Namespace, names: list[str], node) -> MotionGate | None
         raise ConfigError(f"--motion-topic {watched} says what to watch, --min-motion has to say for how many pixels")
     if watched and names and watched not in names:
         raise ConfigError(f"--motion-topic {watched} is not recorded – add it to --topics {' '.join(names)}")
-    return MotionGate(args.min_motion, watched) if args.min_motion else None
+    return MotionGate(args.min_motion, watched, node.get_logger().warning) if args.min_motion else None
 
 
 class _Recorder:
@@ -198,6 +198,7 @@ class _Recorder:
 def _nothing_came(recorder: _Recorder, session: RecordingSession) -> BagError:
     """The sentence for an empty recording."""
     listened = ", ".join(recorder.topics.topics) or "no topic"
+    listened += "".join(f"; {topic} is not recorded: {why}" for topic, why in recorder.topics.refused.items())
     absent = f"; nobody published {', '.join(recorder.missing())}" if recorder.missing() else ""
     lost = "".join(f"; {sentence}" for sentence in session.counts.losses())
     return BagError(f"nothing was recorded: no message came on {listened}{absent}{lost}")
@@ -211,6 +212,7 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
         "ended": reason,
         "files": writer.files,
         "bytes": counts.bytes,
+        "unreadable": session.unreadable,
         "topics": counts.by_topic(),
         "missing": recorder.missing(),
         "refused": recorder.topics.refused,
@@ -221,6 +223,10 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
         return
     for topic, numbers in summary["topics"].items():
         print(f"{topic}: " + ", ".join(f"{number} {what}" for what, number in numbers.items()))
+    for topic, why in summary["refused"].items():
+        print(f"{topic}: not recorded, {why}")
+    if session.unreadable:
+        print(f"{session.unreadable} frames could not be decoded, so the motion gate kept them")
     for topic in summary["missing"]:
         print(f"{topic}: nobody published it")
     for sentence in summary["losses"]:

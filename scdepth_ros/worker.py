@@ -26,13 +26,17 @@ class FrameWorker(Generic[Item]):
         """Hand over the newest item; True when it took the place of one that was still waiting."""
         return self._slot.put(item)
 
+    def close(self) -> bool:
+        """Take nothing more, and drop what waits; True when something did."""
+        return self._slot.close()
+
     def stop(self, timeout: float) -> bool:
-        """Drop what waits and let the item in work finish.
+        """Close, and let the item in work finish.
 
         Returns:
             False when that took longer than `timeout` seconds; the thread then ends by itself, later.
         """
-        self._slot.close()
+        self.close()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

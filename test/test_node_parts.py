@@ -29,7 +29,7 @@ def test_the_slot_keeps_the_newest():
     assert [slot.put(item) for item in (1, 2, 3)] == [False, True, True]
     assert slot.take() == 3
     assert slot.put(4) is False
-    slot.close()
+    assert [slot.close(), slot.close()] == [True, False]  # what waited is dropped, once
     assert slot.take() is None and slot.put(5) is False
 
 
@@ -55,7 +55,7 @@ def test_the_worker_takes_the_newest_and_finishes_what_it_began():
     started.wait(5)
     assert [worker.submit(item) for item in ("second", "third")] == [False, True]
     threading.Timer(0.05, go.set).start()
-    assert worker.stop(5) and done == ["first"]  # in work: finished; waiting: dropped
+    assert worker.close() and worker.stop(5) and done == ["first"]  # in work: finished; waiting: dropped
     assert worker.submit("late") is False
 
 
@@ -133,6 +133,11 @@ def test_diagnostics_say_what_is_wrong():
     )
     said = statuses(report(is_metric=False, scale_source="odometry", scale_state=state))
     assert said["scale"] == (1, "not metric: depth is in network units – waiting for odometry (x)")
+    said = statuses(report(is_metric=False, scale_source="odometry", scale_state=state), counts=Counter(no_transform=2))
+    assert said["scale"][1].endswith("waiting for odometry (x, 2 no_transform in the last second)")
+    said = statuses(report(scale_source="odometry", scale_state=state), counts=Counter(bad_odometry=3))
+    assert said["scale"][0] == 1 and said["scale"][1].startswith("metric, 1 metres per unit, not measured yet; ")
+    assert said["scale"][1].endswith("in the last second: 3 bad_odometry")
     said = statuses(
         report(state="unconfigured", failure="configure failed: weights 'x' do not exist", scale=None), since_image=60
     )

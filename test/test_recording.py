@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import nav_msgs.msg
 import rclpy
 from bag_samples import ROS2, SECOND, START, camera_info, compressed, image
 from extract_samples import SIZE, K, flat_scene, view
@@ -103,13 +104,15 @@ def test_what_belongs_to_a_frame_goes_with_it_and_the_rest_passes():
 
 
 def test_a_silent_or_broken_camera_never_costs_anything():
-    gate = MotionGate(10.0)
+    said = []
+    gate = MotionGate(10.0, complain=said.append)
     infos = [serialized("/info", camera_info(K, SIZE, START + k * SECOND)) for k in range(4)]
     assert [keep for *_, keep in sift(gate, infos)] == [True] * 4
     broken = image(view(flat_scene(), 0), START)
     broken.encoding = "nonsense"
     assert [keep for *_, keep in sift(gate, [serialized("/cam", broken)] * 2)] == [True, True]
-    assert gate.unreadable == 2
+    assert gate.unreadable == 2 and len(said) == 1
+    assert said[0].startswith("frames of /cam that cannot be decoded are all recorded: ") and "nonsense" in said[0]
     with pytest.raises(ConfigError, match="min-motion is 0 pixels"):
         MotionGate(0.0)
 
@@ -284,6 +287,29 @@ def test_a_gate_that_could_not_work_is_refused(capsys):
     ]:
         assert main(arguments) == 1
         assert words in capsys.readouterr().err
+
+
+def test_topics_that_are_refused_are_named_with_the_reason(tmp_path, bench):
+    if not hasattr(nav_msgs.msg, "Goals"):
+        pytest.skip("every message type here is one of ROS 2 Jazzy")
+    goals = bench.node.create_publisher(nav_msgs.msg.Goals, "/goals", RELIABLE)
+    images = bench.node.create_publisher(Image, "/cam", RELIABLE)
+    reason = "type 'nav_msgs/msg/Goals' of /goals is unknown, expected a message type of ROS 2 Jazzy"
+    process = record(tmp_path / "drive", "--topics", "/goals", "/cam")
+    process.wait_for_output(f"/goals is not recorded: {reason}", timeout=60)
+    wait_until_recorded(bench, process, images)
+    images.publish(ros_image(view(flat_scene(), 0), 0))
+    bench.spin_for(0.3)
+    process.stop(timeout=30)
+    assert process.process.returncode == 0, process.output
+    assert f"/goals: not recorded, {reason}" in process.output and "1 file; asked to end" in process.output
+    bench.node.destroy_publisher(images)
+    process = record(tmp_path / "nothing", "--topics", "/goals")
+    process.wait_for_output(f"/goals is not recorded: {reason}", timeout=60)
+    process.stop(timeout=30)
+    assert process.process.returncode == 1
+    assert f"nothing was recorded: no message came on no topic; /goals is not recorded: {reason}" in process.output
+    bench.node.destroy_publisher(goals)
 
 
 def test_an_empty_or_impossible_recording_is_one_sentence(tmp_path):

@@ -8,7 +8,7 @@ watched frame at or last before its stamp. All other messages pass.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ class MotionGate:
     Args:
         min_motion: median motion of the view that makes a frame worth keeping, pixels of the watched images.
         watched: the image topic to watch; None takes the first image topic without "depth" in its name that comes.
+        complain: called with a sentence when the first watched frame cannot be decoded.
 
     Attributes:
         watched: that topic, None as long as none came.
@@ -39,11 +40,14 @@ class MotionGate:
         ConfigError: when min_motion is not above 0.
     """
 
-    def __init__(self, min_motion: float, watched: str | None = None):
+    def __init__(
+        self, min_motion: float, watched: str | None = None, complain: Callable[[str], None] = lambda sentence: None
+    ):
         if not min_motion > 0:
             raise ConfigError(f"min-motion is {min_motion:g} pixels, expected more than 0 – leave it out to keep all")
         self.watched = watched
         self.unreadable = 0
+        self._complain = complain
         self._min_motion = min_motion
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._selector: FrameSelector | None = None
@@ -90,7 +94,9 @@ class MotionGate:
     def _has_moved(self, message: Serialized) -> bool:
         try:
             image = decode_image(self._store.deserialize_cdr(message.data, message.type))
-        except ImageError:
+        except ImageError as error:
+            if not self.unreadable:
+                self._complain(f"frames of {self.watched} that cannot be decoded are all recorded: {error}")
             self.unreadable += 1
             return True
         scale = min(1.0, _WIDTH / image.shape[1])

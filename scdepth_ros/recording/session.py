@@ -97,6 +97,11 @@ class RecordingSession:
         if self._gate is not None:
             self._write(self._gate.rest())
 
+    @property
+    def unreadable(self) -> int:
+        """Frames that are recorded because the gate could not decode them."""
+        return 0 if self._gate is None else self._gate.unreadable
+
     def free_bytes(self) -> int:
         """Room that is left on the disk."""
         return shutil.disk_usage(self._bag.partial).free
