@@ -1,5 +1,7 @@
 """The node's scale over DDS: measured while it runs, frozen, forgotten and saved."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -32,6 +34,13 @@ def weights(tmp_path_factory, untrained_network):
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(path, untrained_network.state_dict(), WeightsMetadata(height=64, width=96))
     return path
+
+
+@pytest.fixture
+def known_scale(weights):
+    """From the next configure on, the weights say the scale, whichever tests ran before."""
+    state, metadata = load_weights(weights)
+    save_weights(weights, state, replace(metadata, metres_per_unit=SCALE))
 
 
 @pytest.fixture(scope="module")
@@ -122,20 +131,20 @@ def measure_by(bench, topic, message, **parameters):
     return publisher
 
 
-def test_odometry_is_found_by_its_stamp(node, bench, depths, units):
+def test_odometry_is_found_by_its_stamp(node, bench, depths, units, known_scale):
     publisher = measure_by(bench, "odom", Odometry, source="odometry")
     still = Odometry()
     still.pose.pose.orientation.w = 1.0
     for _ in range(3):
         metres = send(bench, depths, still, publisher)
-    np.testing.assert_allclose(metres, SCALE * units, rtol=2e-3)  # begins with what was saved
+    np.testing.assert_allclose(metres, SCALE * units, rtol=2e-3)  # begins with what the weights say
     _, sentence, values = bench.diagnostics()["scale"]
     assert values["source"] == "odometry" and values["topic"] == "/odom" and values["measured"] == "false"
     assert int(values["refused: not far enough from the last key frame"]) >= 1, values
     assert "not measured yet" in sentence
 
 
-def test_with_a_fixed_scale_there_is_nothing_to_freeze(node, bench):
+def test_with_a_fixed_scale_there_is_nothing_to_freeze(node, bench, known_scale):
     change(bench, "DEACTIVATE", "CLEANUP")
     request = SetParameters.Request(parameters=[Parameter("scale.source", value="fixed").to_parameter_msg()])
     assert bench.call("/depth_node/set_parameters", SetParameters, request).results[0].successful
