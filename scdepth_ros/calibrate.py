@@ -5,32 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from scdepth_core.channels import to_grey, to_rgb
 from scdepth_core.checkpoint import STARTER_WEIGHTS, write_scale
-from scdepth_core.errors import BagError, CheckpointError, ConfigError, ImageError
-from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.image_geometry import rectified_pose
-from scdepth_core.geometry.rectification import Rectifier
-from scdepth_core.inference import DepthEstimator
+from scdepth_core.errors import BagError, CheckpointError, ConfigError
 from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
-from scdepth_core.inference.pipeline import check_size
-from scdepth_core.scale import SOURCES, Measurement, ScaleSettings, View
-from scdepth_core.scale.robust import robust_mean
+from scdepth_core.scale import SOURCES, ScaleSettings
 from scdepth_ros.bag import BagReader
-from scdepth_ros.bursts import Bursts
 from scdepth_ros.extraction.arguments import add_topic_arguments, topics_of
-from scdepth_ros.extraction.frame_stream import Frame, FrameStream
+from scdepth_ros.extraction.frame_stream import FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
-from scdepth_ros.messages import decode_image
-from scdepth_ros.reference_depth import reference_depth
+from scdepth_ros.scale_measurement import ENOUGH, Outcome, measure
 
-ENOUGH = 5  # measurements
 PREFERRED = ("reference_depth", "odometry", "camera_height")
 DESCRIPTION = """\
 Measure how many metres one unit of the network's depth is, on a recording of the robot's own camera, and write it
@@ -40,45 +26,6 @@ the camera over the ground if --camera-height gives it. --source picks the one t
 TF in the bag says the same, and exactly where the camera is: --fixed-frame odom takes the camera's travel from it,
 --ground-frame base_footprint its height, and --points-topic a lidar's points as measured depth.
 """
-
-
-@dataclass
-class Outcome:
-    """What one source measured.
-
-    Attributes:
-        logs, sigmas: ln(metres per unit) of each frame, and their standard deviations.
-        refused: frames without a measurement, by reason.
-    """
-
-    logs: list[float] = field(default_factory=list)
-    sigmas: list[float] = field(default_factory=list)
-    refused: Counter = field(default_factory=Counter)
-
-    def add(self, measured: Measurement) -> None:
-        if measured.refused:
-            self.refused[measured.refused] += 1
-        else:
-            self.logs.append(measured.log_scale)
-            self.sigmas.append(measured.sigma)
-
-    def scale(self) -> tuple[float, float] | None:
-        """Metres per unit and its relative standard deviation; None with fewer than ENOUGH measurements."""
-        if len(self.logs) < ENOUGH:
-            return None
-        log_scale, sigma = robust_mean(np.array(self.logs), np.array(self.sigmas))
-        return float(np.exp(log_scale)), sigma
-
-    def as_dict(self) -> dict:
-        scale, sigma = self.scale() or (None, None)
-        spread = float(np.std(self.logs)) if self.logs else None
-        return {
-            "metres_per_unit": scale,
-            "sigma": sigma,
-            "spread": spread,
-            "measurements": len(self.logs),
-            "refused": dict(self.refused),
-        }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,53 +93,10 @@ def run(args: argparse.Namespace) -> int:
     results = {name: outcome.as_dict() for name, outcome in outcomes.items()}
     written = None if target is None else str(target)
     summary = {"source": chosen, "metres_per_unit": scale, "sigma": sigma, "written": written, "sources": results}
-    summary["transform_troubles"] = dict(stream.transform_troubles)
+    counters = ("transform_troubles", "dropped", "depth_dropped")
+    summary |= {name: dict(getattr(stream, name)) for name in counters}
     print(json.dumps(summary) if args.json else _text(summary))
     return 0
-
-
-def measure(stream: FrameStream, estimator: DepthEstimator, sources: dict, most: int) -> dict[str, Outcome]:
-    """Run every source over at most `most` images from all over the recording; Outcome by name of source."""
-    outcomes = {name: Outcome() for name in sources}
-    bag = stream.bag
-    seconds = (bag.end_ns - bag.start_ns) / 1e9
-    bursts = Bursts.of(bag.counts[stream.topics.image], seconds, most, neighbours="odometry" in sources)
-    rectifier: Rectifier | None = None
-    source_camera: Camera | None = None
-    with tqdm(total=stream.message_count, unit="msg", desc="measuring", disable=None) as bar:
-        for index, frame in enumerate(stream.frames(bar.update)):
-            if not bursts.takes(index):
-                continue
-            if frame.camera is not source_camera:
-                source_camera = frame.camera
-                rectifier = Rectifier(source_camera.of_rectified_image() if stream.rectified else source_camera)
-            if bursts.begins(index):
-                for source in sources.values():
-                    source.restart()
-            try:
-                view = _view(frame, rectifier, estimator, stream)
-            except ImageError:
-                for outcome in outcomes.values():
-                    outcome.refused["image cannot be decoded"] += 1
-                continue
-            for name, source in sources.items():
-                outcomes[name].add(source.measure(view))
-    return outcomes
-
-
-def _view(frame: Frame, rectifier: Rectifier, estimator: DepthEstimator, stream: FrameStream) -> View:
-    image = decode_image(frame.image)
-    check_size(image, frame.camera)
-    image = rectifier(image)
-    reference = None
-    if frame.depth is not None:
-        try:
-            reference = reference_depth(frame.depth, rectifier, frame.place.from_sensor)
-        except ImageError:
-            stream.depth_dropped["undecodable or of another aspect"] += 1
-    ground_pose = None if frame.place.ground_pose is None else rectified_pose(frame.place.ground_pose, rectifier)
-    depth = estimator.predict(to_rgb(image))
-    return View(depth, rectifier.camera.K, to_grey(image), reference, frame.pose, ground_pose)
 
 
 def _target(args: argparse.Namespace) -> Path | None:
@@ -240,13 +144,20 @@ def _chosen(args: argparse.Namespace, outcomes: dict[str, Outcome], stream: Fram
     for name in candidates:
         if outcomes[name].scale() is not None:
             return name
-    reasons = "; ".join(
-        f"{name}: {len(outcomes[name].logs)} measurements, "
-        + ", ".join(f"{count} x {reason}" for reason, count in outcomes[name].refused.most_common(3))
+    reasons = [
+        f"{name}: {len(outcomes[name].logs)} measurements, {_most_common(outcomes[name].refused)}"
         for name in candidates
+    ]
+    lost = stream.transform_troubles + stream.dropped + stream.depth_dropped
+    reasons += [_most_common(lost)] if lost else []
+    raise BagError(
+        f"bag '{args.bag}' gave fewer than {ENOUGH} measurements of the scale ({'; '.join(reasons)}) – cure that, or "
+        "raise --frames"
     )
-    reasons += "".join(f"; {sentence}" for sentence, _ in stream.transform_troubles.most_common(2))
-    raise BagError(f"bag '{args.bag}' gave fewer than {ENOUGH} measurements of the scale ({reasons})")
+
+
+def _most_common(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(3))
 
 
 def _text(summary: dict) -> str:
@@ -260,5 +171,12 @@ def _text(summary: dict) -> str:
         lines.append(f"| {name} | {' | '.join(numbers)} | {result['measurements']} | {refused} |")
     done = f"written into '{summary['written']}'" if summary["written"] else "not written"
     scale = f"{summary['metres_per_unit']:.4f} metres per unit ± {summary['sigma']:.1%}"
-    troubles = [f"{count} times {sentence}" for sentence, count in summary["transform_troubles"].items()]
-    return "\n".join([*lines, *troubles, "", f"{scale} from {summary['source']}, {done}."])
+    troubles = [
+        f"{name} without: {_most_common(result['refused'])}"
+        for name, result in summary["sources"].items()
+        if result["refused"]
+    ]
+    troubles += [f"{count} times {sentence}" for sentence, count in summary["transform_troubles"].items()]
+    for counter in ("dropped", "depth_dropped"):
+        troubles += [f"{count} {reason} dropped" for reason, count in summary[counter].items()]
+    return "\n".join([*lines, "", *troubles, *([""] if troubles else []), f"{scale} from {summary['source']}, {done}."])

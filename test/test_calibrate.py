@@ -1,6 +1,7 @@
 """`scdepth calibrate` on a rendered recording whose scale is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from scdepth_core import cli
 from scdepth_core.checkpoint import load_weights, write_scale
 from scdepth_core.errors import CheckpointError
 from scdepth_core.scale import ScaleSettings
+from scdepth_ros import calibrate
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bursts import Bursts
-from scdepth_ros.calibrate import measure
-from scdepth_ros.demonstration.synthetic_bag import DEPTH, IMAGE, ROBOT, record_drive
+from scdepth_ros.demonstration.synthetic_bag import DEPTH, IMAGE, ROBOT, image_message, record_drive
 from scdepth_ros.extraction.frame_stream import FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_depth, decode_image
+from scdepth_ros.scale_measurement import measure
 
 SCALE = 2.6
 SIZE = (240, 180)
@@ -67,6 +69,41 @@ def test_images_are_spread_over_the_bag(bag):
         outcomes = measure(FrameStream(reader, ExtractionSettings()), oracle, sources, most=15)
     assert len(outcomes["reference_depth"].logs) == 15
     assert outcomes["reference_depth"].scale()[0] == pytest.approx(SCALE, rel=0.01)
+
+
+class Cropped(FrameStream):
+    """The depth of another view."""
+
+    def frames(self, progress):
+        for frame in super().frames(progress):
+            depth = decode_depth(frame.depth)[::2]
+            yield replace(frame, depth=image_message(depth, "32FC1", frame.stamp_ns))
+
+
+def test_depth_that_cannot_be_used_says_why(bag, monkeypatch, capsys):
+    """And not that there was none; the command shows the sentence, whichever source it takes."""
+    monkeypatch.setattr(calibrate, "FrameStream", Cropped)
+    monkeypatch.setattr(calibrate, "load_estimator", lambda args: Oracle(bag))
+    sentence = "depth image is 240x90 for a colour image of 240x180: it is not registered to the colour camera"
+    assert cli.main(["calibrate", str(bag), "--dry-run", "--lever-arm", "0"]) == 0
+    text = capsys.readouterr().out
+    assert f"reference_depth without: 60 x {sentence}" in text and "from odometry, not written" in text
+    assert cli.main(["calibrate", str(bag), "--dry-run", "--source", "reference_depth", "--frames", "5"]) == 1
+    assert f"reference_depth: 0 measurements, 5 x {sentence}" in capsys.readouterr().err
+
+
+def test_messages_that_are_lost_are_counted(bag, monkeypatch, capsys):
+    def lose(self, bag, settings):
+        FrameStream.__init__(self, bag, settings)
+        self.dropped["broken image messages"] = 3
+        self.depth_dropped["broken depth messages"] = 2
+
+    monkeypatch.setattr(calibrate, "FrameStream", type("Lossy", (FrameStream,), {"__init__": lose}))
+    monkeypatch.setattr(calibrate, "load_estimator", lambda args: Oracle(bag))
+    assert cli.main(["calibrate", str(bag), "--dry-run", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["dropped"] == {"broken image messages": 3}
+    assert summary["depth_dropped"] == {"broken depth messages": 2}
 
 
 class Long(FrameStream):

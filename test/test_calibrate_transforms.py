@@ -24,11 +24,11 @@ from scdepth_core.geometry.image_geometry import rectified_pose
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.scale import ScaleSettings
 from scdepth_ros.bag import BagReader
-from scdepth_ros.calibrate import measure
 from scdepth_ros.extraction.frame_stream import FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_points
 from scdepth_ros.reference_depth import reference_depth
+from scdepth_ros.scale_measurement import measure
 
 SCALE = 2.6
 
