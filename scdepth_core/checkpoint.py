@@ -1,6 +1,6 @@
 """Weights on disk: our inference files (safetensors with metadata), training checkpoints, and the public code's.
 
-Nothing here runs code from a file: safetensors hold no code, and pickles are read with weights_only.
+Nothing here runs code from a file: safetensors hold no code, and pickles are read by pickled_checkpoint.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scdepth_core import public_checkpoints as public
 from scdepth_core.errors import CheckpointError
+from scdepth_core.pickled_checkpoint import read_training_checkpoint, refuse_exported
 from scdepth_core.weights_metadata import REFERENCE_SIZE, WeightsMetadata, metadata_from_json
 
 FORMAT = "scdepth-weights-1"
@@ -61,14 +62,20 @@ def write_scale(path: str | Path, metres_per_unit: float, out: str | Path | None
         CheckpointError: `path` is not an inference file, or the scale not a number above 0.
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
-        raise CheckpointError(f"'{path}' has no place for a scale – make an inference file of it with 'scdepth pack'")
+    check_holds_scale(path)
     _, metadata = load_weights(path)
     metadata = dataclasses.replace(metadata, metres_per_unit=float(metres_per_unit))
     with safe_open(path, framework="pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     _save(Path(path if out is None else out), stored, metadata)
     return metadata
+
+
+def check_holds_scale(path: Path) -> None:
+    """Raise CheckpointError for a name that no inference file has, with the way to one."""
+    refuse_exported(path)
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"'{path}' has no place for a scale – make an inference file of it with 'scdepth pack'")
 
 
 def load_weights(path: str | Path | None = None) -> tuple[dict[str, Tensor], WeightsMetadata]:
@@ -120,29 +127,6 @@ def network_state(name: str, networks: dict[str, dict[str, Tensor]], path: str |
     state = {key: value.float() if value.is_floating_point() else value for key, value in networks[name].items()}
     _check_finite(state, path)
     return state
-
-
-def read_training_checkpoint(path: str | Path) -> dict:
-    """Everything in a training checkpoint, on the CPU, read without running code from it.
-
-    Raises:
-        CheckpointError: the file is missing, broken, unsafe or not a checkpoint.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint '{path}' does not exist – give a .ckpt file")
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a dozen kinds for files that are not checkpoints
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"'{path}' cannot be loaded safely ({reason}) – only plain tensors are accepted"
-        ) from error
-    state = saved.get("state_dict") if isinstance(saved, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"'{path}' has no 'state_dict' of tensors – give a training checkpoint")
-    return saved
 
 
 def load_network_state(network: torch.nn.Module, state: dict[str, Tensor], path: str | Path) -> None:

@@ -7,8 +7,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from scdepth_core.checkpoint import STARTER_WEIGHTS, write_scale
-from scdepth_core.errors import BagError, CheckpointError, ConfigError
+from scdepth_core.checkpoint import STARTER_WEIGHTS, check_holds_scale, write_scale
+from scdepth_core.errors import BagError, ConfigError
 from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
 from scdepth_core.scale import SOURCES, ScaleSettings
 from scdepth_ros.bag import BagReader
@@ -106,9 +106,10 @@ def _target(args: argparse.Namespace) -> Path | None:
     if args.weights is None and args.out is None:
         raise ConfigError("the starter weights stay as they are – give --weights, --out for a copy, or --dry-run")
     target = args.out or args.weights
-    for path in (args.weights, target):
-        if path is not None and path.suffix != ".safetensors":
-            raise CheckpointError(f"'{path}' has no place for a scale – make an inference file with 'scdepth pack'")
+    if args.weights is not None:
+        check_holds_scale(args.weights)
+    if target.suffix != ".safetensors":
+        raise ConfigError(f"--out is '{target}', expected a name that ends in .safetensors")
     return target
 
 

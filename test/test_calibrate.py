@@ -176,7 +176,9 @@ def test_the_command_writes_what_it_prints(bag, untrained_weights, tmp_path, cap
 @pytest.mark.parametrize(
     "options, words",
     [
-        (("--weights", "a.ckpt"), "make an inference file with 'scdepth pack'"),
+        (("--weights", "a.ckpt"), "make an inference file of it with 'scdepth pack'"),
+        (("--weights", "a.xml"), "'a.xml' is an exported network – give the weights that it was exported from"),
+        (("--out", "a.xml"), "--out is 'a.xml', expected a name that ends in .safetensors"),
         ((), "the starter weights stay as they are"),
         (("--dry-run", "--source", "camera_height"), "it needs --camera-height"),
         (("--dry-run", "--no-depth", "--no-poses"), "it needs a depth or odometry topic, or --camera-height"),

@@ -13,7 +13,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from scdepth_core.checkpoint import FORMAT, NEVER_RUN, load_network_state, load_weights, save_weights
+from scdepth_core.checkpoint import (
+    FORMAT,
+    NEVER_RUN,
+    load_motion,
+    load_network_state,
+    load_weights,
+    save_weights,
+    write_scale,
+)
 from scdepth_core.errors import CheckpointError, ConfigError
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.networks import DepthNet
@@ -168,7 +176,7 @@ def test_a_pickle_never_runs_code(tmp_path, place):
     torch.save(saved | {place: {"depth_net.x": attack}} if place else attack, tmp_path / "bad.ckpt")
     with pytest.raises(CheckpointError, match="cannot be loaded safely") as error:
         load_weights(tmp_path / "bad.ckpt")
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and "posix.mkdir, which is code" in str(error.value)
     assert not (tmp_path / "owned").exists()
 
 
@@ -186,6 +194,22 @@ def test_truncated_checkpoint(tmp_path, untrained_network, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match=r"cut\.ckpt' cannot be loaded safely"):
         load_weights(path)
+
+
+def test_nobody_is_told_to_switch_the_safety_off(tmp_path):
+    """As torch.load does for a file that is no archive."""
+    (tmp_path / "x.ckpt").write_text("<net> is no checkpoint")
+    with pytest.raises(CheckpointError, match="it is no checkpoint, or damaged") as error:
+        load_weights(tmp_path / "x.ckpt")
+    assert "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["r.xml", "r.onnx", "r.pt2"])
+def test_an_exported_network_is_no_weights(tmp_path, name):
+    (tmp_path / name).write_text("<net></net>")
+    for load in (load_weights, load_motion, lambda path: write_scale(path, 2.0)):
+        with pytest.raises(CheckpointError, match=f"{name}' is an exported network – give the weights that it was exp"):
+            load(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [{}, {"state_dict": {}}, [1, 2], {"state_dict": {"depth_net.x": 3}}])

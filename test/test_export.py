@@ -116,9 +116,13 @@ def test_openvino_opens_the_file_without_our_code(metric_weights, tmp_path, pixe
     assert "DepthNet, exported" in capsys.readouterr().out
 
 
-def test_pytorch_opens_the_file_without_our_code(metric_weights, tmp_path, pixels, expected):
+def test_pytorch_opens_the_file_without_our_code(metric_weights, tmp_path, pixels, expected, capsys):
     out = tmp_path / "net.pt2"
     assert exported(metric_weights, out, "--to", "torch-export") == 0
+    capsys.readouterr()
+    assert cli.main(["info", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["precision"], said["metres_per_unit"], said["width"]) == (["float32"], 2.5, 96)
     extra = {"scdepth": ""}
     program = torch.export.load(out, extra_files=extra)
     depth = program.module()(torch.from_numpy(pixels)).detach().numpy()

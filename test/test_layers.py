@@ -22,6 +22,7 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.networks": 1,
     "scdepth_core.geometry": 2,
     "scdepth_core.checkpoint": 2,
+    "scdepth_core.pickled_checkpoint": 2,
     "scdepth_core.network_fingerprint": 2,
     "scdepth_core.weights_metadata": 2,
     "scdepth_core.public_checkpoints": 2,

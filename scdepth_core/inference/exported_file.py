@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 from scdepth_core.checkpoint import load_weights
@@ -23,16 +24,21 @@ def open_source(weights: str | Path | None = None) -> Source:
         BackendError: the library that reads this kind of file is not installed.
     """
     if weights is not None and Path(weights).suffix in FILE_ENDINGS:
-        return _exported(Path(weights))
+        return exported_source(Path(weights))
     state, metadata = load_weights(weights)
     return Source(metadata, state, str(weights or "starter weights"))
 
 
-def _exported(path: Path) -> Source:
+def exported_source(path: Path) -> Source:
+    """An exported file and what it says of itself; a .pt2, too, which no backend runs.
+
+    Raises:
+        as open_source.
+    """
     if not path.is_file():
         raise CheckpointError(f"exported network '{path}' does not exist – write it with 'scdepth export'")
     try:
-        said = json.loads({".onnx": _entry_of_onnx, ".xml": _entry_of_openvino}[path.suffix](path) or "{}")
+        said = json.loads(READERS[path.suffix](path) or "{}")
         if said.get("format") != FILE_FORMAT:
             raise ValueError(f"its format is {said.get('format')}, expected {FILE_FORMAT}")
         found = {"file_precision": said["precision"], "file_network": said.get("network", "")}
@@ -55,3 +61,13 @@ def _entry_of_onnx(path: Path) -> str | None:
 def _entry_of_openvino(path: Path) -> str | None:
     model = openvino_core(f"'{path}'").read_model(path)
     return model.get_rt_info(ENTRY).astype(str) if model.has_rt_info(ENTRY) else None
+
+
+def _entry_of_torch_export(path: Path) -> str | None:
+    """Out of the archive alone: loading the program would need the PyTorch that wrote it."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")]
+        return archive.read(names[0]).decode() if names else None
+
+
+READERS = {".onnx": _entry_of_onnx, ".xml": _entry_of_openvino, ".pt2": _entry_of_torch_export}

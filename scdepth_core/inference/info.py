@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 from scdepth_core.arguments import WEIGHTS_HELP
-from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks, read_training_checkpoint
-from scdepth_core.inference.backends import FILE_ENDINGS
-from scdepth_core.inference.exported_file import open_source
+from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks
+from scdepth_core.inference.exported_file import exported_source
 from scdepth_core.network_fingerprint import network_fingerprint
+from scdepth_core.pickled_checkpoint import EXPORTED_ENDINGS, read_training_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def describe(path: Path) -> dict:
         CheckpointError: it holds no network of this package, or cannot be read safely.
         BackendError: the library that reads an exported file is not installed.
     """
-    if path.suffix in FILE_ENDINGS:
+    if path.suffix in EXPORTED_ENDINGS:
         return _describe_exported(path)
     networks, metadata = load_networks(path)
     floats = (value for state in networks.values() for value in state.values() if value.is_floating_point())
@@ -53,7 +53,7 @@ def describe(path: Path) -> dict:
 
 def _describe_exported(path: Path) -> dict:
     """The same of a file of `scdepth export`, whose parameters are no longer by the name of a network."""
-    source = open_source(path)
+    source = exported_source(path)
     files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
     return {
         "file": str(path),

@@ -78,8 +78,8 @@ class TemporalConsistency:
                 refuse_another_training(depth, motion)
         except CheckpointError as error:
             raise ConfigError(
-                f"temporal_tolerance needs the PoseNet of the training: {error}; 'scdepth pack CKPT OUT --with-motion' "
-                "writes a file with both"
+                f"temporal_tolerance needs the PoseNet of the training: {error}; motion_weights takes them, or a file "
+                "of 'scdepth pack CKPT OUT --with-motion'"
             ) from error
         blank = np.zeros((estimator.metadata.height, estimator.metadata.width, 3), np.uint8)
         estimator.relative(blank, blank, np.eye(3))  # the first run takes longer than all others

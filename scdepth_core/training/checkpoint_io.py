@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from scdepth_core.checkpoint import read_training_checkpoint
 from scdepth_core.errors import CheckpointError
+from scdepth_core.pickled_checkpoint import read_training_checkpoint
 
 RESUMABLE = ("optimizer_states", "loops", "hyper_parameters")
 
