@@ -54,11 +54,11 @@ class CudaGraph(Backend):
     def __init__(self, source: Source, device: torch.device, precision: str):
         super().__init__(source, device, precision)
         network = LeanDepthNet(source.network, source.metadata, precision).to(device)
-        self._pixels = torch.zeros(source.shape, dtype=torch.uint8, device=device)
-        self._pinned_pixels = torch.zeros(source.shape, dtype=torch.uint8, pin_memory=True)
-        self._stream = torch.cuda.Stream(device)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.device(device):
+        with torch.inference_mode(), torch.cuda.device(device):  # pinned memory, too, is some device's
+            self._pixels = torch.zeros(source.shape, dtype=torch.uint8, device=device)
+            self._pinned_pixels = torch.zeros(source.shape, dtype=torch.uint8, pin_memory=True)
+            self._stream = torch.cuda.Stream(device)
+            self._graph = torch.cuda.CUDAGraph()
             self._stream.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(self._stream):
                 for _ in range(3):  # cuDNN chooses its algorithms, memory is taken: none of it may be recorded
@@ -66,8 +66,8 @@ class CudaGraph(Backend):
             self._stream.synchronize()
             with torch.cuda.graph(self._graph, stream=self._stream):
                 self._depth = network(self._pixels)
+            self._pinned_depth = torch.zeros(source.shape[:3], dtype=torch.float32, pin_memory=True)
         self._network = network  # the graph reads its weights
-        self._pinned_depth = torch.zeros(source.shape[:3], dtype=torch.float32, pin_memory=True)
 
     @torch.inference_mode()
     def predict(self, pixels: np.ndarray) -> np.ndarray:
