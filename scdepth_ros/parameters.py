@@ -23,7 +23,7 @@ PARAMETERS = (
     Parameter(
         "backend",
         "auto",
-        "What runs the network; auto takes the fastest installed one with the depth of float32.",
+        "What runs the network; auto takes OpenVINO on a CPU where it is installed, else PyTorch.",
         CONFIGURE,
         pattern="auto|torch|compiled|cuda-graph|onnxruntime|tensorrt|openvino",
         allowed="auto, torch, compiled, cuda-graph, onnxruntime, tensorrt or openvino",

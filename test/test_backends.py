@@ -208,6 +208,9 @@ def test_bfloat16_is_refused_where_it_would_be_slower(source, monkeypatch):
     monkeypatch.setattr(backends, "cpu_features", frozenset)
     with pytest.raises(BackendError, match="no bfloat16 instructions"):
         load_backend(source, "cpu", "torch", "bfloat16")
+    exported = Source(source.metadata, file=Path("network.xml"), file_precision="bfloat16")
+    with pytest.raises(BackendError, match="export 'network.xml' again in float32"):
+        load_backend(exported, "cpu")
 
 
 def test_wrong_names_are_found_before_the_weights_are_read(tmp_path):

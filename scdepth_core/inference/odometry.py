@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         required=True,
-        help=".ckpt, or .pth.tar of the pose network: inference files have none",
+        help=".ckpt, .pth.tar of the pose network, or .safetensors of 'scdepth pack --with-motion'",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the trajectory files")
     parser.add_argument(

@@ -135,5 +135,6 @@ def _checked_precision(source: Source, name: str, device: torch.device, precisio
     if precision not in possible and source.file is None:
         raise BackendError(f"backend {name} has no {precision} on {device.type} – choose {' or '.join(possible)}")
     if precision == "bfloat16" and device.type == "cpu" and "bfloat16" not in cpu_features():
-        raise BackendError("this CPU has no bfloat16 instructions and would be slower with it – choose float32")
+        cure = "choose float32" if source.file is None else f"export '{source.file}' again in float32"
+        raise BackendError(f"this CPU has no bfloat16 instructions and would be slower with it – {cure}")
     return precision
