@@ -92,13 +92,6 @@ def load_weights(path: str | Path | None = None) -> tuple[dict[str, Tensor], Wei
     return network_state("DepthNet", networks, path), metadata
 
 
-def load_motion(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Tensor] | None, WeightsMetadata]:
-    """States of PoseNet and of V2's RectifyNet (None where there is none), and the metadata, as load_weights does."""
-    networks, metadata = load_networks(path)
-    rectify = network_state("RectifyNet", networks, path) if "RectifyNet" in networks else None
-    return network_state("PoseNet", networks, path), rectify, metadata
-
-
 def load_networks(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], WeightsMetadata]:
     """The state of each network in a file, as stored, by the name of its class.
 

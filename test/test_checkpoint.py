@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from scdepth_core.checkpoint import (
     FORMAT,
     NEVER_RUN,
-    load_motion,
     load_network_state,
     load_weights,
     save_weights,
@@ -207,7 +206,7 @@ def test_nobody_is_told_to_switch_the_safety_off(tmp_path):
 @pytest.mark.parametrize("name", ["r.xml", "r.onnx", "r.pt2"])
 def test_an_exported_network_is_no_weights(tmp_path, name):
     (tmp_path / name).write_text("<net></net>")
-    for load in (load_weights, load_motion, lambda path: write_scale(path, 2.0)):
+    for load in (load_weights, lambda path: write_scale(path, 2.0)):
         with pytest.raises(CheckpointError, match=f"{name}' is an exported network – give the weights that it was exp"):
             load(tmp_path / name)
 

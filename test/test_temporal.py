@@ -3,6 +3,7 @@
 import json
 import re
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -11,12 +12,14 @@ import torch
 from safetensors import safe_open
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import STARTER_WEIGHTS, load_motion, load_weights
+from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks, load_weights
 from scdepth_core.errors import CheckpointError, ConfigError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.inference import temporal
 from scdepth_core.inference.backends.libraries import is_installed
 from scdepth_core.inference.convert import ENTRY, describe
 from scdepth_core.inference.exported_file import open_source
+from scdepth_core.inference.motion_estimator import MotionEstimator
 from scdepth_core.inference.pipeline import FramePipeline
 from scdepth_core.inference.temporal import TemporalConsistency, inconsistency, refuse_another_training
 from scdepth_core.network_fingerprint import network_fingerprint
@@ -180,9 +183,9 @@ def test_a_packed_file_carries_the_motion_along(checkpoint, tmp_path, capsys):
     packed, plain = tmp_path / "both.safetensors", tmp_path / "depth.safetensors"
     assert cli.main(["pack", str(checkpoint), str(packed), "--with-motion", "--metres-per-unit", "2"]) == 0
     assert cli.main(["pack", str(checkpoint), str(plain)]) == 0
-    for part in (0, 1):
-        before, after = load_motion(checkpoint)[part], load_motion(packed)[part]
-        assert after and all(torch.equal(after[name], before[name]) for name in after)
+    for name in ("PoseNet", "RectifyNet"):
+        before, after = load_networks(checkpoint)[0][name], load_networks(packed)[0][name]
+        assert after and all(torch.equal(after[key], before[key]) for key in after)
     (depth, metadata), (alone, _) = load_weights(packed), load_weights(plain)
     assert metadata.metres_per_unit == 2 and depth.keys() == alone.keys()
     capsys.readouterr()
@@ -194,7 +197,7 @@ def test_a_packed_file_carries_the_motion_along(checkpoint, tmp_path, capsys):
     with pytest.raises(ConfigError, match="temporal_tolerance needs the PoseNet of the training"):
         TemporalConsistency.load(None, 0.1, "cpu")
     with pytest.raises(CheckpointError, match="no PoseNet"):
-        load_motion(plain)
+        MotionEstimator.load(plain, "cpu")
 
 
 @pytest.mark.parametrize("half", [(), ("--half",)])
@@ -234,14 +237,21 @@ def pack(checkpoint, path, *options):
     return path
 
 
-def test_motion_of_the_same_training_is_taken(checkpoint, tmp_path, caplog):
+def refuse(depth, motion):
+    refuse_another_training(depth, motion, load_networks(motion)[0])
+
+
+def test_motion_of_the_same_training_is_taken(checkpoint, tmp_path, caplog, monkeypatch):
     """Whatever the precision of either file."""
     whole = pack(checkpoint, tmp_path / "whole.safetensors")
     both = pack(checkpoint, tmp_path / "both.safetensors", "--with-motion", "--half")
     for depth, motion in ((whole, checkpoint), (both, checkpoint), (whole, both)):
-        refuse_another_training(depth, motion)
+        refuse(depth, motion)
     assert not caplog.records
+    reads = Mock(wraps=load_networks)
+    monkeypatch.setattr(temporal, "load_networks", reads)
     assert TemporalConsistency.load(whole, 0.1, "cpu", both)
+    reads.assert_called_once_with(both)
 
 
 def test_motion_of_another_training_is_refused(checkpoint, stranger, tmp_path, capsys):
@@ -259,7 +269,7 @@ def test_motion_of_another_training_is_refused(checkpoint, stranger, tmp_path, c
         f"{known[depth]} of '{depth}', which has another unit – give the checkpoint"
     )
     with pytest.raises(ConfigError, match=r"starter.safetensors', which has another unit"):
-        refuse_another_training(STARTER_WEIGHTS, checkpoint)
+        refuse(STARTER_WEIGHTS, checkpoint)
 
 
 def test_one_changed_parameter_is_another_network():
@@ -276,7 +286,7 @@ def test_a_file_with_posenet_alone_cannot_tell(checkpoint, tmp_path, caplog):
     saved = torch.load(checkpoint, weights_only=True)
     state = {name: value for name, value in saved["state_dict"].items() if name.startswith("pose_net.")}
     torch.save(saved | {"state_dict": state}, tmp_path / "pose.ckpt")
-    refuse_another_training(checkpoint, tmp_path / "pose.ckpt")
+    refuse(checkpoint, tmp_path / "pose.ckpt")
     assert "pose.ckpt' does not say with which DepthNet it was trained" in caplog.text
 
 
@@ -295,11 +305,11 @@ def test_an_exported_network_says_what_it_was_made_from(checkpoint, stranger, tm
 
     said = json.loads(describe(source, "float32"))
     write(said)
-    refuse_another_training(exported, checkpoint)
+    refuse(exported, checkpoint)
     assert not caplog.records
     with pytest.raises(ConfigError, match="depth.xml', which has another unit"):
-        refuse_another_training(exported, stranger)
+        refuse(exported, stranger)
     del said["network"]  # an earlier version's
     write(said)
-    refuse_another_training(exported, stranger)
+    refuse(exported, stranger)
     assert "depth.xml' does not say with which DepthNet" in caplog.text

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from scdepth_core.checkpoint import load_motion, load_network_state
+from scdepth_core.checkpoint import load_network_state, load_networks, network_state
 from scdepth_core.geometry.camera import scale_intrinsics
 from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
 from scdepth_core.geometry.warping import inverse_rotation_warp
@@ -38,13 +39,17 @@ class MotionEstimator:
         Raises:
             CheckpointError: the file cannot be used, or holds no PoseNet. BackendError: the device is not there.
         """
-        chosen = resolve_device(device)
-        pose, rectify, metadata = load_motion(checkpoint)
-        pose_net, rectify_net = PoseNet(), RectifyNet() if rectify else None
-        load_network_state(pose_net, pose, checkpoint)
-        if rectify_net is not None:
-            load_network_state(rectify_net, rectify, checkpoint)
-        return cls(pose_net, rectify_net, metadata, chosen)
+        resolve_device(device)  # what is not there is said before the file is read
+        return cls.of(*load_networks(checkpoint), checkpoint, device)
+
+    @classmethod
+    def of(
+        cls, networks: dict[str, dict[str, Tensor]], metadata: WeightsMetadata, path: str | Path, device: str = "auto"
+    ) -> MotionEstimator:
+        """From what load_networks found in the file `path`; raises as `load` does."""
+        pose_net = _filled(PoseNet(), networks, path)
+        rectify_net = _filled(RectifyNet(), networks, path) if "RectifyNet" in networks else None
+        return cls(pose_net, rectify_net, metadata, resolve_device(device))
 
     @torch.inference_mode()
     def relative(self, first: np.ndarray, second: np.ndarray, K: np.ndarray) -> np.ndarray:
@@ -67,3 +72,8 @@ class MotionEstimator:
         transform = torch.eye(4, dtype=torch.float64)
         transform[:3] = rotation @ pose_vec2mat(self.pose_net(target, source).double().cpu())[0]
         return transform.numpy()
+
+
+def _filled(network: PoseNet | RectifyNet, networks: dict[str, dict[str, Tensor]], path: str | Path):
+    load_network_state(network, network_state(type(network).__name__, networks, path), path)
+    return network

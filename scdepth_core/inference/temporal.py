@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks
 from scdepth_core.data.frame_selection import mean_difference
@@ -73,9 +74,10 @@ class TemporalConsistency:
         """
         depth = STARTER_WEIGHTS if weights is None else weights
         try:
-            estimator = MotionEstimator.load(motion or depth, device)
+            networks, metadata = load_networks(motion or depth)
+            estimator = MotionEstimator.of(networks, metadata, motion or depth, device)
             if motion is not None:
-                refuse_another_training(depth, motion)
+                refuse_another_training(depth, motion, networks)
         except CheckpointError as error:
             raise ConfigError(
                 f"temporal_tolerance needs the PoseNet of the training: {error}; motion_weights takes them, or a file "
@@ -127,14 +129,16 @@ class TemporalConsistency:
         return _Moment(resize_for_network(rgb, *wanted), small, K, depth.shape, stamp_ns)
 
 
-def refuse_another_training(depth: str | Path, motion: str | Path) -> None:
+def refuse_another_training(depth: str | Path, motion: str | Path, networks: dict[str, dict[str, Tensor]]) -> None:
     """Raise ConfigError when the DepthNet beside the PoseNet of `motion` is not that of `depth`.
 
     Each DepthNet has a unit of its own, in which the PoseNet that was trained with it measures; with another one every
     frame would contradict the one before, or none. A file without a DepthNet (the public code keeps them apart), or an
     exported one of an earlier version, cannot tell: that is a warning.
+
+    Args:
+        networks: what load_networks found in `motion`.
     """
-    networks, _ = load_networks(motion)
     beside = network_fingerprint(networks["DepthNet"]) if "DepthNet" in networks else ""
     used = open_source(depth).fingerprint
     if not (used and beside):
