@@ -32,9 +32,9 @@ def weights(checkpoint):
 
 @pytest.fixture(scope="module")
 def run(tiny_data, tmp_path_factory):
-    """A run of one epoch, four steps."""
+    """A run of one epoch, four steps, validated after three of them."""
     out = tmp_path_factory.mktemp("resume") / "run"
-    options = ("--model.learning_rate", "0.001", "--trainer.max_epochs", "1", "--trainer.limit_val_batches", "0")
+    options = ("--trainer.max_epochs", "1", "--trainer.limit_val_batches", "1", "--trainer.val_check_interval", "3")
     with contextlib.redirect_stdout(sys.stderr):
         assert train(tiny_data, out, *options) == 0
     yield out
@@ -48,6 +48,14 @@ def test_a_resumed_run_takes_the_learning_rate_of_its_settings(run, tiny_data, t
     before, after = (torch.load(path, weights_only=True) for path in (last, out / "checkpoints" / "last.ckpt"))
     assert after["global_step"] == before["global_step"] + 1
     assert all(torch.equal(weights(after)[name], weight) for name, weight in weights(before).items())
+
+
+def test_a_checkpoint_from_within_an_epoch_is_no_run_to_resume(run, tiny_data, tmp_path, capsys):
+    best = run / "checkpoints" / "best.ckpt"
+    assert torch.load(best, weights_only=True)["global_step"] == 3
+    assert train(tiny_data, tmp_path / "run", "--resume", str(best)) == 1
+    said = capsys.readouterr().err
+    assert "within an epoch" in said and "give the last.ckpt beside it" in said and said.count("\n") == 1
 
 
 def test_an_interrupted_run_says_so_and_how_to_go_on(tiny_data, tmp_path, monkeypatch, capsys):

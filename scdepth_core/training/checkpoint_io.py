@@ -44,7 +44,12 @@ def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full
     missing = [name for name in RESUMABLE if name not in saved]
     if missing:
         raise CheckpointError(
-            f"cannot resume from '{path}': it has no '{missing[0]}' – give a last.ckpt or best.ckpt of 'scdepth train'"
+            f"cannot resume from '{path}': it has no '{missing[0]}' – give a last.ckpt of 'scdepth train'"
+        )
+    if _within_an_epoch(saved["loops"]["fit_loop"]):
+        raise CheckpointError(
+            f"cannot resume from '{path}': it was kept within an epoch, whose first frames would come again in place "
+            "of its others – give the last.ckpt beside it, or begin a new run with --model.start"
         )
     trained = saved["hyper_parameters"]
     before = {"decoder": "full"}  # of runs that did not note it
@@ -60,3 +65,9 @@ def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full
         raise CheckpointError(
             f"cannot resume from '{path}': it was trained {'without' if averages else 'with'} --ema – {wanted}"
         )
+
+
+def _within_an_epoch(progress: dict) -> bool:
+    """Whether a validation before the end of an epoch wrote a checkpoint."""
+    epochs = progress["epoch_progress"]["current"]
+    return epochs["processed"] < epochs["ready"] and not progress["epoch_loop.batch_progress"]["is_last_batch"]
