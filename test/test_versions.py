@@ -14,6 +14,7 @@ from torch import nn
 from torch.autograd import gradcheck
 from torch.nn.parallel import DistributedDataParallel
 
+from scdepth_core import cli
 from scdepth_core.data import Augmentation, PseudoDepth, SequenceDataset
 from scdepth_core.data.scene_folder import SceneFolder, read_depth
 from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
@@ -478,3 +479,17 @@ def test_the_version_is_asked_for_on_the_line_or_in_the_file(tmp_path):
     assert asked_version([f"--config={path}", "--version=v1"]) == "v1"
     with pytest.raises(ConfigError, match="version is 'v4', expected one of v1, v2, v3"):
         asked_version(["--version", "v4"])
+
+
+@pytest.mark.parametrize("text", [b"version: [v1]", b"version: {a: 1}", b"version: 2"])
+def test_a_version_that_is_no_word_is_one_sentence(tmp_path, text):
+    (tmp_path / "x.yaml").write_bytes(text)
+    with pytest.raises(ConfigError, match=r"version is '.*', expected one of v1, v2, v3"):
+        asked_version(["--config", str(tmp_path / "x.yaml")])
+
+
+def test_a_config_of_another_encoding_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "x.yaml").write_bytes("# Küche\nversion: v2\n".encode("latin-1"))
+    assert cli.main(["train", "--config", str(tmp_path / "x.yaml"), "--data", "x"]) == 1
+    said = capsys.readouterr().err
+    assert "x.yaml' is not UTF-8 text" in said and said.count("\n") == 1

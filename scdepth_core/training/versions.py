@@ -23,7 +23,7 @@ def asked_version(arguments: list[str]) -> str:
     It is looked up before anything else, because it decides which settings there are.
 
     Raises:
-        ConfigError: there is no such version.
+        ConfigError: there is no such version, or a file is no text.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--version")
@@ -31,15 +31,17 @@ def asked_version(arguments: list[str]) -> str:
     asked, _ = parser.parse_known_args(arguments)
     named = [asked.version, *(_version_in(Path(path)) for path in reversed(asked.config)), DEFAULT]
     version = next(name for name in named if name is not None)
-    if version not in VERSIONS:
+    if not isinstance(version, str) or version not in VERSIONS:
         raise ConfigError(f"version is '{version}', expected one of {', '.join(VERSIONS)}")
     return version
 
 
 def _version_in(path: Path) -> str | None:
-    """The entry 'version' of a YAML file; what is wrong with the file, the parser of all settings says better."""
+    """The entry 'version' of a YAML file; what else is wrong with it, the parser of all settings says better."""
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--config '{path}' is not UTF-8 text ({error.reason}) – save it as UTF-8") from None
     except (OSError, yaml.YAMLError):
         return None
     return settings.get("version") if isinstance(settings, dict) else None
