@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from scdepth_core.data import SceneFolder
 from scdepth_core.data.scene_folder import read_depth, read_image
 from scdepth_core.errors import BackendError, ConfigError
 from scdepth_core.inference.foreign_models import IMAGENET_MEAN, IMAGENET_STD, OnnxModel, PipelineModel, load_model
-from scdepth_core.inference.make_pseudo_depth import to_units
+from scdepth_core.inference.make_pseudo_depth import note_model, to_units
 
 
 @pytest.fixture
@@ -83,6 +84,20 @@ def test_maps_of_two_models_are_not_mixed(onnx_file, tiny_data, tmp_path, capsys
     assert json.loads((out / "model.json").read_text()) == {"model": "red.onnx", "input_size": None}
     assert cli.main([*options, str(onnx_file(name="other.onnx"))]) == 1
     assert "holds maps of red.onnx (input size None), not of other.onnx" in capsys.readouterr().err
+
+
+def test_the_note_is_whole_or_not_there(tmp_path, monkeypatch):
+    def killed(self, text):
+        self.write_bytes(b'{"mod')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_text", killed)
+        note_model(tmp_path, "red", None)
+    assert not (tmp_path / "model.json").exists()
+    (tmp_path / "model.json").write_text('{"mod')  # as earlier releases could leave it
+    with pytest.raises(ConfigError, match="model.json' is not JSON .* remove it, if the maps beside it are of red"):
+        note_model(tmp_path, "red", None)
 
 
 def test_a_device_is_not_ignored(onnx_file):

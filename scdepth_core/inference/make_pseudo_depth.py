@@ -72,7 +72,12 @@ def note_model(out: Path, model: str, input_size: tuple[int, int] | None) -> Non
     name = Path(model).name if model.lower().endswith(".onnx") else model
     path, own = out / NOTE, {"model": name, "input_size": None if input_size is None else list(input_size)}
     if path.exists():
-        earlier = json.loads(path.read_text())
+        try:
+            earlier = json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigError(
+                f"'{path}' is not JSON ({error}) – remove it, if the maps beside it are of {name}"
+            ) from None
         if earlier != own:
             raise ConfigError(
                 f"'{out}' holds maps of {earlier['model']} (input size {earlier['input_size']}), not of {name} "
@@ -80,7 +85,9 @@ def note_model(out: Path, model: str, input_size: tuple[int, int] | None) -> Non
             )
         return
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(own) + "\n")
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(own) + "\n")
+    partial.replace(path)
 
 
 def pseudo_depth(model: DepthModel, image: Path) -> np.ndarray:
