@@ -391,6 +391,27 @@ def test_identical_frames_teach_nothing(batch):
     assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
 
 
+class Weights(pl.Callback):
+    """DepthNet's first convolution after each step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        self.seen.append(next(pl_module.depth_net.parameters()).detach().clone())
+
+
+def test_an_empty_mask_leaves_the_weights(batch):
+    """Identical frames leave the auto-mask nothing; the momentum of the step before would still move the weights."""
+    still = {"images": batch["images"][:, :1].repeat(1, 3, 1, 1, 1), "K": batch["K"]}
+    record, quiet = Weights(), {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=1, enable_checkpointing=False, callbacks=[record], **quiet)
+    model = module(encoder="mobilenet_v3_small", decoder="half")
+    trainer.fit(model, torch.utils.data.DataLoader([batch, still, batch], batch_size=None))
+    first, second, third = record.seen
+    assert torch.equal(first, second) and not torch.equal(second, third)
+
+
 def validated(model, *batches):
     """What a validation of these batches logs."""
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)

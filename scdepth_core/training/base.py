@@ -241,9 +241,8 @@ class SCDepthModule(pl.LightningModule):
         return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.learning_rate, fused=fused)
 
     def configure_optimizers(self) -> dict:
-        # a fused step unscales float16 gradients itself, after the trainer would have had to clip them
-        clips_float16 = self.trainer.precision == "16-mixed" and bool(self.trainer.gradient_clip_val)
-        optimizer = self.adam(fused=None if clips_float16 else True)
+        # a fused step unscales float16 gradients itself, after they would have had to be clipped or left out
+        optimizer = self.adam(fused=None if self.trainer.precision == "16-mixed" else True)
         total = self.trainer.estimated_stepping_batches
         if self.schedule == "cosine" and total == float("inf"):
             raise ConfigError(
@@ -264,6 +263,13 @@ class SCDepthModule(pl.LightningModule):
                 "and DDP expects all networks to learn in every step – add --trainer.strategy "
                 "ddp_find_unused_parameters_true, or set these to 0"
             )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave the weights where the masks left no pixel on any process: momentum alone would still move them."""
+        learning = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if not any(p.grad.any() for p in learning):
+            for parameter in learning:
+                parameter.grad = None
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         if self.validation == "depth":
