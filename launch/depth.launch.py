@@ -14,10 +14,10 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
+from scdepth_core.share import share_file
 from scdepth_ros.launch_arguments import BOOLEAN, boolean, existing_file, launch_argument
 from scdepth_ros.ros_arguments import namespace, topic_name
 from scdepth_ros.ros_packages import package_prefix, require_packages
-from scdepth_ros.share import share_file
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB
 from scdepth_ros.transport_env import transport_env
 

@@ -14,10 +14,10 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
+from scdepth_core.share import share_file
 from scdepth_ros.launch_arguments import BOOLEAN, boolean, existing_file, launch_argument, or_empty
 from scdepth_ros.ros_arguments import namespace, topic_name
 from scdepth_ros.ros_packages import require_packages
-from scdepth_ros.share import share_file
 from scdepth_ros.slam import SYSTEMS, slam_nodes
 from scdepth_ros.transport_env import transport_env
 

@@ -11,7 +11,7 @@ import os
 import shlex
 from collections.abc import Mapping
 
-from scdepth_ros.share import share_file
+from scdepth_core.share import share_file
 
 PROFILES_FILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # before and since 3.0
 

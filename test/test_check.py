@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +16,9 @@ from scdepth_core.data import SceneFolder
 from scdepth_core.data.doctor import examine
 from scdepth_core.data.doctor.findings import ERROR, WARNING
 from scdepth_core.data.doctor.motion import MotionRecord
+from scdepth_core.data.training_advice import training_line
+from scdepth_core.training.train import build_parser
+from scdepth_core.training.versions import asked_version
 
 K = np.array([[150.0, 0, 79.5], [0, 150.0, 59.5], [0, 0, 1]])
 
@@ -68,6 +73,39 @@ def root(healthy, tmp_path):
 
 def found(root, **options):
     return [(f.level, f.kind, f.file.removeprefix(f"{root}/")) for f in examine(SceneFolder(root), **options).findings]
+
+
+def test_the_training_line_is_one_that_train_takes(root, capsys, monkeypatch):
+    """It names a recipe that exists, the frames' own size, and what the depth of the validation scenes allows."""
+    monkeypatch.chdir(root.parent)
+    cli.main(["check", "set", "--json"])
+    words = shlex.split(json.loads(capsys.readouterr().out)["train"])
+    assert words[:2] == ["scdepth", "train"] and "--model.validation" not in words
+    settings = build_parser(asked_version(words[2:])).parse_args(words[2:])
+    assert settings.data == Path("set") and settings.out == Path("runs/set")
+    assert (settings.samples.width, settings.samples.height) == (128, 96)
+    shutil.rmtree(root / "training" / "b" / "depth")
+    cli.main(["check", "set"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("train with: scdepth train") and last.endswith("--model.validation photometric")
+
+
+@pytest.mark.parametrize(
+    "figures, expected",
+    [
+        ({"rotation_share": 0.6}, "--version v2"),
+        ({"rotation_share": 0.4}, "--version v1"),
+        ({"rotation_share": None, "parallax": None}, "--version v1"),
+        ({"parallax": 0.3}, "--samples.stride 7"),
+        ({"parallax": 0.3, "longest": 10}, "--samples.stride 4"),  # 9 frames: a target between two sources
+        ({"size": (1242, 375)}, "--samples.width 832"),
+        ({"size": (640, 480)}, "--out 'runs/my drive'"),
+    ],
+)
+def test_the_training_line_follows_the_figures(figures, expected):
+    usual = {"rotation_share": 0.2, "parallax": 3.0, "longest": 50, "size": (320, 256), "has_depth": True}
+    line = training_line("data/my drive", **(usual | figures))
+    assert expected in line and line.count("--samples") == expected.count("--samples")
 
 
 def test_a_healthy_data_set(root):
@@ -241,7 +279,9 @@ def test_the_report_for_people(root, capsys):
     assert cli.main(["check", str(root)]) == 1
     said = capsys.readouterr().out
     assert f"error: {a('0004.png')(root)}: " in said and "remove it or write it again" in said
-    assert "2 scenes with 20 frames, 2 test images; 1 errors," in said and said.strip().endswith("out first")
+    assert "2 scenes with 20 frames, 2 test images; 1 errors," in said
+    advice, line = said.splitlines()[-2:]
+    assert advice.endswith("out first") and line.startswith("when the errors are cured, train with: scdepth train")
 
 
 def test_only_the_first_frames(root, capsys):

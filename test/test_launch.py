@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from scdepth_core import share
 from scdepth_core.errors import ConfigError
-from scdepth_ros import ros_packages, share
+from scdepth_ros import ros_packages
 from scdepth_ros.slam import slam_nodes
 from scdepth_ros.transport_env import PROFILES_FILE_VARIABLES, transport_env
 
@@ -47,15 +48,11 @@ def test_files_are_found_in_an_installation(tmp_path, monkeypatch):
     file = tmp_path / "share" / "scdepth_ros" / "config" / "depth.rviz"
     file.parent.mkdir(parents=True)
     file.write_text("")
-    monkeypatch.setattr(share, "__file__", str(tmp_path / "lib" / "python" / "scdepth_ros" / "share.py"))
+    monkeypatch.setattr(share, "__file__", str(tmp_path / "lib" / "python" / "scdepth_core" / "share.py"))
     monkeypatch.setattr(share.sys, "prefix", str(tmp_path))
     assert share.share_file("config/depth.rviz") == file  # pip install
     monkeypatch.setattr(share.sys, "prefix", "/nowhere")
-    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "scdepth_ros").write_text("")
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
-    pytest.importorskip("ament_index_python")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", os.pathsep.join(["/opt/ros/other", str(tmp_path)]))
     assert share.share_file("config/depth.rviz") == file  # colcon build
 
 

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Reads a whole data set and lists what is wrong with it: missing partners, wrong sizes, intrinsics that do not "
         "fit, static or blurred stretches, too little parallax, scenes that are too short; says how much of the motion "
-        "is rotation, and so whether V1 or V2 is to be trained. Exit status 1 where there are errors, 0 with warnings."
+        "is rotation, and so whether V1 or V2 is to be trained, and ends with the command for it. Exit status 1 where "
+        "there are errors, 0 with warnings."
     )
     parser.add_argument("data", type=Path, help="data set in the scene-folder format")
     parser.add_argument("--frames", type=int, metavar="N", help="look into the first N frames of each scene only")
@@ -52,6 +53,7 @@ def as_dict(folder: SceneFolder, result: Examination) -> dict:
         "testing": result.testing,
         "rotation_share": result.rotation_share,
         "advice": result.advice,
+        "train": result.training_line(folder.root),
     }
 
 
@@ -64,7 +66,10 @@ def as_text(folder: SceneFolder, result: Examination) -> str:
         f"{folder.root}: {len(result.scenes)} scenes with {frames} frames, {result.testing} test images; "
         f"{result.errors} errors, {result.warnings} warnings"
     )
-    return "\n".join([*lines, result.advice])
+    lines.append(result.advice)
+    if command := result.training_line(folder.root):
+        lines.append(f"{'when the errors are cured, train' if result.errors else 'train'} with: {command}")
+    return "\n".join(lines)
 
 
 def _table(scenes: list[SceneFigures]) -> list[str]:

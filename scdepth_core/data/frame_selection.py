@@ -17,7 +17,6 @@ from scdepth_core.channels import to_grey
 from scdepth_core.errors import ConfigError
 
 STATIC, BLURRED = "static", "blurred"
-V2_SHARE = 0.5  # rotation share from which SC-Depth V2, which takes rotation out, is worth its cost
 
 _WINDOW = 15  # pixels: side of the square around a corner that is followed
 _LUCAS_KANADE = {
@@ -208,15 +207,6 @@ def rotation_share(start: np.ndarray, end: np.ndarray, K: np.ndarray) -> float:
     predicted = turned[:, :2] / turned[:, 2:]
     left_over = float(np.median(np.linalg.norm(end - predicted, axis=1)))
     return float(np.clip(1 - left_over / total, 0, 1))
-
-
-def version_advice(share: float | None) -> str:
-    """Which SC-Depth to train on video with this rotation share, in a sentence."""
-    if share is None:
-        return "too little motion was tracked to recommend V1 or V2"
-    if share >= V2_SHARE:
-        return f"{share:.0%} of the motion can be a turn of the camera: train V2, which takes rotation out first"
-    return f"{share:.0%} of the motion can be a turn of the camera: V1 will do"
 
 
 def fit_rotation(rays_start: np.ndarray, rays_end: np.ndarray, rounds: int = 10) -> np.ndarray:

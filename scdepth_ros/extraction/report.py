@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scdepth_core.data.frame_selection import version_advice
+from scdepth_core.data.training_advice import version_advice
 
 
 @dataclass

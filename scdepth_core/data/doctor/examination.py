@@ -12,8 +12,9 @@ import numpy as np
 from scdepth_core.data.doctor.files import check_depth, check_image, check_intrinsics, check_stamps_and_poses
 from scdepth_core.data.doctor.findings import ERROR, WARNING, Finding, SceneFigures
 from scdepth_core.data.doctor.motion import MotionRecord
-from scdepth_core.data.frame_selection import BLURRED, STATIC, version_advice
+from scdepth_core.data.frame_selection import BLURRED, STATIC
 from scdepth_core.data.scene_folder import DEPTH_SUFFIXES, Scene, SceneFolder, image_files, read_scene
+from scdepth_core.data.training_advice import training_line, version_advice
 from scdepth_core.errors import DataError
 
 LISTINGS = {"train.txt": "train", "val.txt": "val"}
@@ -53,6 +54,21 @@ class Examination:
     @property
     def advice(self) -> str:
         return version_advice(self.rotation_share)
+
+    def training_line(self, data: Path) -> str | None:
+        """The `scdepth train` command for this data set; None where it has no scene to train on."""
+        train, val = ([scene for scene in self.scenes if scene.split == split] for split in LISTINGS.values())
+        if not train:
+            return None
+        parallax = [scene.parallax for scene in train if scene.parallax is not None]
+        return training_line(
+            data,
+            rotation_share=self.rotation_share,
+            parallax=float(np.median(parallax)) if parallax else None,
+            longest=min(max(scene.frames for scene in split) for split in (train, val) if split),
+            size=next(((scene.width, scene.height) for scene in train if scene.width), None),
+            has_depth=any(scene.depths for scene in val),
+        )
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import numpy as np
 
 from scdepth_core.data.doctor.findings import Finding
 from scdepth_core.data.frame_selection import BLURRED, STATIC, FrameSelector
+from scdepth_core.data.training_advice import LEAST_PARALLAX, stride_for
 
 LONGEST = {STATIC: 4, BLURRED: 2}  # dropped frames in a row that nobody needs to hear about
-LEAST_PARALLAX = 1.0  # mean, pixels from frame to frame
-WANTED_PARALLAX = 2.0
 MOST_MOTION = 0.15  # mean, as a share of the image's width
 CURES = {
     STATIC: "take these frames out and start a new scene after them",
@@ -79,8 +78,8 @@ class MotionRecord:
                 cure = "take the scene out of its listing: it teaches nothing"
                 found.append(Finding.error("no motion", folder, "no motion could be tracked in it", cure))
         elif self.parallax < LEAST_PARALLAX:
-            stride = math.ceil(WANTED_PARALLAX / max(self.parallax, 0.1))
             problem = f"mean parallax is {self.parallax:.2f} pixels from frame to frame, expected {LEAST_PARALLAX:g}"
+            stride = stride_for(self.parallax)
             cure = f"train with --samples.stride {stride}, or record with more sideways and forward motion"
             found.append(Finding.warning("little parallax", folder, problem, cure))
         if self.motion is not None and self.motion > MOST_MOTION * width:

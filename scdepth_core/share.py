@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from scdepth_core.errors import ConfigError
@@ -13,8 +15,8 @@ PACKAGE = "scdepth_ros"
 def share_file(relative: str) -> Path:
     """A shipped file, such as share_file("config/fastdds_camera.xml").
 
-    Looked for beside the source code (a checkout, `pip install --editable`, `colcon build --symlink-install`), in the
-    ament index (`colcon build`), and under the Python installation (`pip install`).
+    Looked for beside the source code (a checkout, `pip install --editable`, `colcon build --symlink-install`), under
+    the prefixes of the sourced workspaces (`colcon build`), and under the Python installation (`pip install`).
 
     Raises:
         ConfigError: when it is in none of them.
@@ -29,14 +31,9 @@ def share_file(relative: str) -> Path:
     )
 
 
-def _share_folders():
+def _share_folders() -> Iterator[Path]:
     source = Path(__file__).resolve().parents[1]
     if (source / "package.xml").is_file():
         yield source
-    try:
-        from ament_index_python.packages import get_package_share_directory
-
-        yield Path(get_package_share_directory(PACKAGE))
-    except (ImportError, LookupError, OSError):  # no ament, no such package, or no ROS installation sourced
-        pass
-    yield Path(sys.prefix) / "share" / PACKAGE
+    for prefix in [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]:
+        yield Path(prefix) / "share" / PACKAGE
