@@ -187,6 +187,35 @@ def test_colours_are_rgb(tmp_path):
         read_image(tmp_path / "y.jpg")
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_picture_that_is_cut_off_is_refused_wherever_the_cut_is(tmp_path, suffix):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    whole = cv2.imencode(f".{suffix}", picture)[1].tobytes()
+    path = tmp_path / f"x.{suffix}"
+    for kept in (0, 1, 300, len(whole) // 2, len(whole) - 30, *([len(whole) - 1] if suffix == "jpg" else [])):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(DataError, match=rf"x\.{suffix}' (is cut off \({kept} bytes\)|cannot be decoded)"):
+            read_image(path)
+
+
+def test_what_cameras_put_around_the_pixels_of_a_jpeg_does_no_harm(tmp_path):
+    """A thumbnail with its own end marker in the header; zeros or a film behind the end."""
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    whole = cv2.imencode(".jpg", picture)[1].tobytes()
+    thumbnail = b"\xff\xe1" + (len(whole) + 2).to_bytes(2, "big") + whole
+    path = tmp_path / "x.jpg"
+    path.write_bytes(whole[:2] + thumbnail + whole[2:] + bytes(5000) + b"\xff\xda film")
+    assert read_image(path).shape == (48, 64, 3)
+    path.write_bytes(whole[:2] + thumbnail + whole[2:-20])
+    with pytest.raises(DataError, match="is cut off"):
+        read_image(path)
+
+
+def test_a_picture_that_may_not_be_read_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.jpg' cannot be read \(No such file"):
+        read_image(tmp_path / "gone.jpg")
+
+
 def test_image_files_of_nothing(tmp_path):
     assert image_files(tmp_path / "nowhere") == []
 

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import yaml
 
+from scdepth_core.data.image_file import decode_file
 from scdepth_core.data.sparse_depth import read_sparse_depth
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.presets import Preset, preset_named
@@ -211,11 +212,8 @@ def pair_by_stem(images: list[Path], folder: Path, suffixes: tuple[str, ...]) ->
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; DataError when the file cannot be decoded."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"'{path}' cannot be decoded as an image – remove it or write it again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    """(H, W, 3) uint8 RGB; DataError when the file cannot be decoded, or is cut off."""
+    return cv2.cvtColor(decode_file(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_depth(path: Path, depth_factor: float) -> np.ndarray:
@@ -228,9 +226,7 @@ def read_depth(path: Path, depth_factor: float) -> np.ndarray:
         except (ValueError, EOFError) as error:
             raise DataError(f"'{path}' is not an array of numbers ({error}) – remove it or write it again") from None
     else:
-        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if stored is None:
-            raise DataError(f"'{path}' cannot be decoded as an image – remove it or write it again")
+        stored = decode_file(path, cv2.IMREAD_UNCHANGED)
         if stored.dtype != np.uint16:
             raise DataError(f"'{path}' is {stored.dtype}, expected a 16-bit PNG ({depth_factor:g} units a metre)")
         depth = stored.astype(np.float32) / depth_factor
