@@ -28,7 +28,7 @@ from scdepth_ros.inputs import CameraInputs, Frame
 from scdepth_ros.live_settings import LiveSettings
 from scdepth_ros.messages.converter import image_decoder
 from scdepth_ros.outputs import DepthOutputs
-from scdepth_ros.ros_arguments import init_ros
+from scdepth_ros.ros_arguments import init_ros, only_ros_arguments
 from scdepth_ros.scale_services import ScaleServices
 from scdepth_ros.shutdown import end_process, until_shutdown
 from scdepth_ros.transitions import ERROR, SUCCESS, attempt, refuse_impossible_transitions
@@ -37,6 +37,16 @@ from scdepth_ros.worker import FrameWorker
 STOP_TIMEOUT = 10.0  # seconds that deactivate gives the frame in flight
 EXIT_TIMEOUT = 1.0  # and what it gets when the process is asked to end
 WARM_UP_SHAPE = (480, 640, 3)
+DESCRIPTION = """\
+Metric depth, clouds and coloured depth of a camera: a lifecycle node that configures and activates itself.
+
+    depth_node --ros-args -p weights:=FILE -r image:=/camera/image_raw -r camera_info:=/camera/camera_info
+
+in:  image (or image/compressed), camera_info
+out: depth/image_rect, depth/camera_info, points, rgb/image_rect_color, depth/colorized, /diagnostics
+
+-p sets a parameter, -r renames a topic; `python -m scdepth_ros.parameters` lists all parameters.
+"""
 
 
 class DepthNode(LifecycleNode):
@@ -224,7 +234,7 @@ def run(args: list[str] | None = None) -> int:
     node = None
     try:
         with until_shutdown():
-            init_ros(args)
+            init_ros(only_ros_arguments("depth_node", DESCRIPTION, args))
             node = DepthNode()
             executor = SingleThreadedExecutor()
             executor.add_node(node)

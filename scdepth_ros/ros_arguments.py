@@ -36,9 +36,7 @@ def run_program(
     import rclpy
 
     own, ros = split_ros_arguments(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _parser(name, description)
     add_arguments(parser)
     args = parser.parse_args(own)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -54,13 +52,41 @@ def run_program(
         rclpy.try_shutdown()
 
 
+def only_ros_arguments(name: str, description: str, arguments: list[str] | None = None) -> list[str]:
+    """The --ros-args of a program that has no arguments of its own; --help explains it and ends the process.
+
+    Args:
+        arguments: the command line without the program's name; None takes that of this process.
+
+    Raises:
+        ConfigError: for anything outside --ros-args.
+    """
+    own, ros = split_ros_arguments(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(name, description)
+    parser.usage = f"{name} [-h] [--ros-args ...]"
+    _, strange = parser.parse_known_args(own)
+    if strange:
+        raise ConfigError(
+            f"'{' '.join(strange)}' is not understood – parameters and topics follow --ros-args, as in "
+            f"{name} --ros-args -p weights:=FILE -r image:=TOPIC; see {name} --help"
+        )
+    return ros
+
+
 def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Our arguments, and those between --ros-args and -- (or the end). A FROM:=TO of ours is not for rclpy's eyes."""
-    if "--ros-args" not in arguments:
-        return arguments, []
-    begin = arguments.index("--ros-args")
-    end = arguments.index("--", begin) if "--" in arguments[begin:] else len(arguments)
-    return arguments[:begin] + arguments[end + 1 :], arguments[begin:end]
+    """Our arguments, and those between any --ros-args and -- (or the end). A FROM:=TO of ours is not for rclpy's
+    eyes.
+    """
+    own, ros, is_ros = [], [], False
+    for word in arguments:
+        is_ros = is_ros or word == "--ros-args"
+        if not is_ros:
+            own.append(word)
+        elif word == "--":
+            is_ros = False
+        else:
+            ros.append(word)
+    return own, ros
 
 
 def init_ros(arguments: list[str] | None, **options) -> None:
@@ -110,6 +136,12 @@ def namespace(text: str) -> str:
             f"'{text}' is not a namespace, expected letters, digits and _ between slashes, such as robot/front"
         )
     return text
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def _finite(text: str) -> float | None:

@@ -14,6 +14,7 @@ from scdepth_ros.ros_arguments import (
     init_ros,
     namespace,
     number_or_zero,
+    only_ros_arguments,
     positive_number,
     split_ros_arguments,
     topic_name,
@@ -26,6 +27,16 @@ def test_ros_arguments_are_kept_apart():
     assert split_ros_arguments(["bag", "--rate", "2"]) == (["bag", "--rate", "2"], [])
     line = ["bag", "--ros-args", "-r", "a:=b", "--", "--loop"]
     assert split_ros_arguments(line) == (["bag", "--loop"], ["--ros-args", "-r", "a:=b"])
+    twice = ["--ros-args", "-p", "a:=1", "--", "bag", "--ros-args", "-r", "a:=b"]
+    assert split_ros_arguments(twice) == (["bag"], ["--ros-args", "-p", "a:=1", "--ros-args", "-r", "a:=b"])
+
+
+@pytest.mark.parametrize("line", ["-p weights:=/nope", "--weights foo", "drive"])
+def test_what_a_program_without_arguments_of_its_own_does_not_know_is_one_sentence(line):
+    with pytest.raises(ConfigError, match=f"^'{line}' is not understood – .*--ros-args"):
+        only_ros_arguments("node", "What it does.", [*line.split(), "--ros-args", "-r", "a:=b"])
+    launched = ["--ros-args", "--log-level", "info", "--ros-args", "-r", "__node:=depth_node"]
+    assert only_ros_arguments("node", "What it does.", launched) == launched
 
 
 @pytest.mark.parametrize(
@@ -101,6 +112,18 @@ def test_the_node_says_that_its_parameter_file_cannot_be_read(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 1 and "Traceback" not in run.stderr
     assert "--ros-args are not understood: Couldn't parse params file" in run.stderr
+
+
+@needs_ros
+@pytest.mark.parametrize("arguments, status", [(["--help"], 0), (["-p", "weights:=/nope"], 1)])
+def test_the_node_starts_with_no_command_line_that_it_does_not_understand(arguments, status):
+    command = [sys.executable, "-m", "scdepth_ros.depth_node", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == status and "Traceback" not in run.stderr
+    if status:
+        assert "[depth_node]: '-p weights:=/nope' is not understood" in run.stderr
+    else:
+        assert "--ros-args -p weights:=FILE" in run.stdout and "camera_info" in run.stdout
 
 
 # The end of ROS
