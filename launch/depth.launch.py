@@ -58,6 +58,12 @@ def generate_launch_description():
             "camera_info", default_value="camera_info", description="Topic of the camera's calibration."
         ),
         DeclareLaunchArgument(
+            "image_transport",
+            default_value="",
+            choices=["", "raw", "compressed"],
+            description="compressed reads `image/compressed`; empty keeps what params_file says.",
+        ),
+        DeclareLaunchArgument(
             "weights", default_value="", description="Weights file; empty keeps what params_file says."
         ),
     ]
@@ -65,9 +71,11 @@ def generate_launch_description():
 
 
 def _nodes(context):
-    """depth_node, and RViz if wanted. A function, because an empty `weights` must not overrule the YAML file."""
+    """depth_node, and RViz if wanted. A function, because what is empty must not overrule the YAML file."""
     value = partial(launch_argument, context)
     parameters = {name: value(name, boolean) for name in ("use_sim_time", "autostart")}
+    if value("image_transport"):
+        parameters["image_transport"] = value("image_transport")
     if value("weights"):
         parameters["weights"] = str(Path(value("weights")).expanduser())
     environment = transport_env(context.environment)

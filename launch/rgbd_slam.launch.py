@@ -21,7 +21,7 @@ from scdepth_ros.ros_packages import require_packages
 from scdepth_ros.slam import SYSTEMS, slam_nodes
 from scdepth_ros.transport_env import transport_env
 
-FOR_DEPTH = ("params_file", "image", "camera_info", "namespace", "use_sim_time", "weights")
+FOR_DEPTH = ("params_file", "image", "camera_info", "image_transport", "namespace", "use_sim_time", "weights")
 
 
 def generate_launch_description():
@@ -37,6 +37,12 @@ def generate_launch_description():
         DeclareLaunchArgument("image", default_value="image", description="Topic of the camera's images."),
         DeclareLaunchArgument(
             "camera_info", default_value="camera_info", description="Topic of the camera's calibration."
+        ),
+        DeclareLaunchArgument(
+            "image_transport",
+            default_value="",
+            choices=["", "raw", "compressed"],
+            description="compressed reads `image/compressed`; empty keeps what params_file says.",
         ),
         DeclareLaunchArgument("weights", default_value="", description="Weights file of depth_node."),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of depth_node."),

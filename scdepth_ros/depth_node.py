@@ -31,6 +31,7 @@ from scdepth_ros.outputs import DepthOutputs
 from scdepth_ros.ros_arguments import init_ros, only_ros_arguments
 from scdepth_ros.scale_services import ScaleServices
 from scdepth_ros.shutdown import end_process, until_shutdown
+from scdepth_ros.silence import SilenceWatch
 from scdepth_ros.transitions import ERROR, SUCCESS, attempt, refuse_impossible_transitions
 from scdepth_ros.worker import FrameWorker
 
@@ -70,6 +71,7 @@ class DepthNode(LifecycleNode):
         )
         self._statistics = Statistics()
         self._troubles = Troubles(self._statistics, self.get_logger().warning)
+        self._silence = SilenceWatch(self)
         self._diagnostics = DiagnosticsWriter(self.get_name())
         self._diagnostics_publisher = qos.advertise(self, DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still, diagnostics must not
@@ -205,11 +207,13 @@ class DepthNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         pipeline = self._processor and self._processor.pipeline
         scale = self._processor and self._processor.scale
+        seen = self._statistics.snapshot()
         report = NodeReport(
             state=self._state_machine.current_state[1],
             failure=self._failure,
             image_topic=self._inputs.image_topic if self._inputs else "",
             info_topic=self._inputs.info_topic if self._inputs else "",
+            silence=self._silence.look(self._inputs, seen.since_image),
             frames_overtaken=self._inputs.lost.in_queue if self._inputs else 0,
             model=self._model,
             scale=pipeline and pipeline.scale,
@@ -220,7 +224,7 @@ class DepthNode(LifecycleNode):
             stages=tuple(self._processor.stages.items()) if self._processor else (),
         )
         stamp = self.get_clock().now().to_msg()
-        self._diagnostics_publisher.publish(self._diagnostics.array(stamp, report, self._statistics.snapshot()))
+        self._diagnostics_publisher.publish(self._diagnostics.array(stamp, report, seen))
 
 
 def main(args: list[str] | None = None) -> NoReturn:

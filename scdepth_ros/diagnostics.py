@@ -29,6 +29,7 @@ class NodeReport:
         state: lifecycle state in a word.
         failure: that the last configure or activate failed, and why; empty when it did not.
         image_topic, info_topic: names after remapping; empty while inactive.
+        silence: why no images come; empty while they do.
         frames_overtaken: images that a newer one replaced before this node came to fetch them.
         model: what computes, such as "starter weights on cpu".
         scale: metres per unit in use, None while nothing is loaded.
@@ -43,6 +44,7 @@ class NodeReport:
     failure: str = ""
     image_topic: str = ""
     info_topic: str = ""
+    silence: str = ""
     frames_overtaken: int = 0
     model: str = ""
     scale: float | None = None
@@ -104,7 +106,7 @@ def _input(report: NodeReport, seen: Snapshot, new: Counter):
     if report.state != "active":
         return OK, f"{report.state}, no images expected", values
     if seen.since_image >= SILENCE:
-        why = f", {lost}" if new["frames_lost"] else ""
+        why = f", {lost}" if new["frames_lost"] else f": {report.silence}" if report.silence else ""
         return ERROR, f"no image for {seen.since_image:.0f} s on {report.image_topic}{why}", values
     if bad:
         kinds = ", ".join(kind for kind in FRAME_TROUBLES if new[kind])

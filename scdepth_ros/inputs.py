@@ -42,6 +42,7 @@ class CameraInputs:
 
     Attributes:
         image_topic, info_topic: full names after remapping.
+        image_type: of the images, such as "sensor_msgs/msg/Image".
         lost: LostMessages of the images.
 
     Raises:
@@ -56,6 +57,7 @@ class CameraInputs:
         self.image_topic = transported(node, "image", transport)
         self.info_topic = node.resolve_topic_name("camera_info")
         message = CompressedImage if transport == "compressed" else Image
+        self.image_type = f"sensor_msgs/msg/{message.__name__}"
         sentence = f"images of {self.image_topic} were lost on the way: {TRANSPORT_CURE}"
         self.lost = LostMessages(lambda count: complain("frames_lost", sentence, count))
         info_qos = qos.measurements() if self._exact else qos.newest_of_a_sensor()

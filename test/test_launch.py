@@ -199,7 +199,16 @@ def test_the_arguments_of_the_launch_file():
 
     description = PythonLaunchDescriptionSource(str(LAUNCH_FILE)).get_launch_description(LaunchContext())
     arguments = {a.name: "".join(s.text for s in a.default_value) for a in description.get_launch_arguments()}
-    for name in ("params_file", "namespace", "use_sim_time", "log_level", "autostart", "rviz", "weights"):
+    for name in (
+        "params_file",
+        "namespace",
+        "use_sim_time",
+        "log_level",
+        "autostart",
+        "rviz",
+        "weights",
+        "image_transport",
+    ):
         assert name in arguments
     assert arguments["image"] == "image" and arguments["camera_info"] == "camera_info"
     assert Path(arguments["params_file"]).is_file()
@@ -306,6 +315,16 @@ def test_rviz_stands_in_the_frame_that_it_is_told(all_packages):
 
     assert options()[0] == "-d" and len(options()) == 2
     assert options(rviz_frame="left_optical") == [*options(), "-f", "left_optical"]
+
+
+@needs_launch
+@pytest.mark.parametrize("given", ["", "compressed"])
+def test_the_transport_of_images_is_that_of_the_yaml_file_unless_it_is_given(all_packages, given):
+    (node,) = launched("depth.launch.py", image_transport=given)
+    values = {name[0].text: value for name, value in node._Node__parameters[1].items()}
+    assert ("image_transport" in values) == bool(given)
+    depth, *_ = launched("rgbd_slam.launch.py", image_transport=given)
+    assert ("image_transport", given) in depth.launch_arguments
 
 
 @needs_launch

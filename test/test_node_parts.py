@@ -122,6 +122,8 @@ def statuses(node_report, **changes):
 def test_diagnostics_say_what_is_wrong():
     said = statuses(report(), since_image=6.2)
     assert said["input"] == (2, "no image for 6 s on /image")
+    said = statuses(report(silence="nobody publishes it"), since_image=6.2)
+    assert said["input"] == (2, "no image for 6 s on /image: nobody publishes it")
     said = statuses(report(), counts=Counter(wrong_step=3))
     assert said["input"] == (1, "3 frames could not be used in the last second: wrong_step")
     said = statuses(report(), counts=Counter(no_camera_info=3))

@@ -1,0 +1,69 @@
+"""A camera that never arrives: the log says why, once, and what to do."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+import rclpy
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+
+from scdepth_ros.silence import SilenceWatch, why_silent
+
+RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+
+
+@pytest.fixture
+def camera(bench):
+    """Another node, and a way to let it publish."""
+    node = rclpy.create_node("camera", context=bench.context)
+
+    def publish(kind, topic):
+        node.create_publisher(kind, topic, 1)
+        bench.wait_for(lambda: bench.node.count_publishers(topic), what=f"a publisher of {topic}")
+
+    yield publish
+    node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    "kind, topic, wanted, words",
+    [
+        (
+            CompressedImage,
+            "/a/compressed",
+            RAW,
+            f"it carries {COMPRESSED}, not {RAW} – set image_transport:=compressed and image:=/a",
+        ),
+        (CompressedImage, "/b", RAW, "– set image_transport:=compressed and image/compressed:=/b"),
+        (Image, "/c/compressed", COMPRESSED, "– set image_transport:=raw and image:=/c/compressed"),
+        (PointCloud2, "/d", RAW, "it carries sensor_msgs/msg/PointCloud2, not sensor_msgs/msg/Image; "),
+        (Image, "/e", RAW, "it is published, but nothing comes – see whether the camera sends: ros2 topic hz /e"),
+    ],
+)
+def test_a_topic_of_another_type_is_named_with_the_way_out(bench, camera, kind, topic, wanted, words):
+    camera(kind, topic)
+    assert words in why_silent(bench.node, topic, wanted)
+
+
+def test_where_nobody_publishes_other_image_topics_are_named(bench, camera):
+    for kind, topic in ((Image, "/left/image"), (CompressedImage, "/left/image/compressed"), (PointCloud2, "/points")):
+        camera(kind, topic)
+    sentence = why_silent(bench.node, "/nothing", RAW)
+    assert sentence.startswith("nobody publishes it; images are on ")
+    assert "/left/image, /left/image (compressed)" in sentence and "/points" not in sentence
+    assert bench.images.topic_name not in sentence.split()  # what the node itself publishes is no camera
+
+
+def test_the_log_says_it_once_and_again_when_the_cause_changes_or_images_stop_once_more(bench, camera, capfd):
+    watch, inputs = SilenceWatch(bench.node), SimpleNamespace(image_topic="/late", image_type=RAW)
+
+    def said():
+        return capfd.readouterr().err.count("no image for ")
+
+    assert [watch.look(None, 60.0), watch.look(inputs, 4.9), said()] == ["", "", 0]
+    assert watch.look(inputs, 5.0).startswith("nobody publishes it") and watch.look(inputs, 6.0) and said() == 1
+    camera(CompressedImage, "/late")
+    assert watch.look(inputs, 7.0).startswith("it carries") and watch.look(inputs, 8.0) and said() == 1
+    assert watch.look(inputs, 0.1) == "" and watch.look(inputs, 5.0) and said() == 1
