@@ -48,16 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="'scdepth COMMAND --help' explains one command.",
     )
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, summary) in COMMANDS.items():
-        sub = choices.add_parser(name, help=summary, description=summary, add_help=name not in OWN_PARSER)
-        if arguments[:1] == [name] and name not in OWN_PARSER:
-            importlib.import_module(module).add_arguments(sub)
+    parsers = {
+        name: choices.add_parser(name, help=summary, description=summary) for name, (_, summary) in COMMANDS.items()
+    }
     try:
-        if arguments and arguments[0] in OWN_PARSER:
-            result = importlib.import_module(COMMANDS[arguments[0]][0]).run(arguments[1:])
+        name = parser.parse_args(arguments[:1]).command  # the rest is that command's, and so is what is said of it
+        command = importlib.import_module(COMMANDS[name][0])
+        if name in OWN_PARSER:
+            result = command.run(arguments[1:])
         else:
-            args = parser.parse_args(arguments)
-            result = importlib.import_module(COMMANDS[args.command][0]).run(args)
+            command.add_arguments(parsers[name])
+            result = command.run(parsers[name].parse_args(arguments[1:]))
     except ScDepthError as error:
         print(f"scdepth: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         bag = Path(folder) / "live"
-        names = [args.image_topic, args.camera_info_topic, args.depth_topic]
-        record_for(args.live, bag, [name for name in names if name] if all(names) else [])
+        names = [args.image_topic, args.depth_topic, *([] if args.calibration else [args.camera_info_topic])]
+        record_for(args.live, bag, names if all(names) else [])
         print(draw(bag, args))
     return 0
 

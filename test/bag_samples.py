@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -68,6 +69,19 @@ def camera_info(K, size, ns: int, model: str = "plumb_bob", D=(0, 0, 0, 0, 0), R
         roi=roi,
         **values,
     )
+
+
+def calibration_file(path: Path, K, size) -> Path:
+    """What camera_calibration writes, for a camera without distortion."""
+    entries = {
+        "image_width": size[0],
+        "image_height": size[1],
+        "camera_matrix": {"rows": 3, "cols": 3, "data": np.ravel(K).tolist()},
+        "distortion_model": "plumb_bob",
+        "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.0] * 5},
+    }
+    path.write_text(yaml.safe_dump(entries))
+    return path
 
 
 def odometry(position, quaternion, ns: int, child: str = OPTICAL, store=ROS2):

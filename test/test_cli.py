@@ -302,6 +302,16 @@ def test_wrong_usage(arguments, capsys):
         assert all(name in error for name in cli.COMMANDS)
 
 
+@pytest.mark.parametrize("command", ["predict a.png --out b", "view", "extract a b", "check a"])
+def test_an_option_that_a_command_does_not_have_is_answered_by_that_command(command, capsys):
+    name = command.split()[0]
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command.split(), "--colour", "red"])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.startswith(f"usage: scdepth {name} [-h]")
+    assert error.endswith(f"scdepth {name}: error: unrecognized arguments: --colour red\n")
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch):
     def broken(args):
         raise ZeroDivisionError

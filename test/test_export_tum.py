@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from bag_samples import OPTICAL, SECOND, START, camera_info, image, odometry, write_bag
+from bag_samples import OPTICAL, SECOND, START, calibration_file, camera_info, image, odometry, write_bag
 from extract_samples import flat_scene, view
 
 from scdepth_core import cli
@@ -131,6 +131,29 @@ def test_a_depth_camera_with_odometry(tmp_path, capsys):
     assert poses.shape == (3, 8) and np.allclose(poses[:, 1:4], [(0, 2, 3), (0.5, 2, 3), (1, 2, 3)])
     assert np.allclose(matrix_from_quaternion(poses[1, 4:]), matrix_from_quaternion(TURN) @ R.T)
     assert "3 poses" in capsys.readouterr().out
+
+
+def test_a_calibration_file_stands_in_for_camera_info(tmp_path, capsys):
+    """As in extract; `scdepth view` takes its frames from the same place."""
+
+    def messages():
+        for k in range(3):
+            when = START + k * PERIOD
+            yield "/camera/image_raw", image(view(flat_scene(), k), when), when
+            yield "/camera/depth/image_raw", image(np.full(SIZE[::-1], 2000, np.uint16), when, "16UC1"), when
+
+    bag = write_bag(tmp_path / "bag", messages())
+    for command in (
+        ["export-tum", str(bag), str(tmp_path / "tum")],
+        ["view", str(bag), "--out", str(tmp_path / "v.png")],
+    ):
+        assert cli.main(command) == 1
+        assert capsys.readouterr().err.endswith("– or give the calibration file with --calibration\n")
+        file = calibration_file(tmp_path / "ost.yaml", K, SIZE)
+        assert cli.main([*command, "--calibration", str(file)]) == 0
+    settings = cv2.FileStorage(str(tmp_path / "tum" / "orb_slam2.yaml"), cv2.FILE_STORAGE_READ)
+    assert settings.getNode("Camera.fx").real() == K[0, 0]
+    assert cv2.imread(str(tmp_path / "v.png")) is not None
 
 
 def real(settings, name):

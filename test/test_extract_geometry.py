@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-import yaml
-from bag_samples import camera_info
+from bag_samples import calibration_file, camera_info
 from extract_samples import IMAGE, SIZE, TURN, K, flat_scene, run, settings, table, walk
 
 from scdepth_core.errors import BagError, CameraError, ImageError
@@ -91,19 +90,7 @@ def test_a_calibration_file_stands_in_for_camera_info(tmp_path, scene):
     messages = [m for m in walk(scene, 5, depth=False, odom=False) if m[0] == IMAGE]
     with pytest.raises(BagError, match=r"no camera_info for /cam/image_raw.*--calibration"):
         run(tmp_path, messages)
-    file = tmp_path / "ost.yaml"
-    matrix = {"rows": 3, "cols": 3, "data": K.ravel().tolist()}
-    file.write_text(
-        yaml.safe_dump(
-            {
-                "image_width": 160,
-                "image_height": 120,
-                "camera_matrix": matrix,
-                "distortion_model": "plumb_bob",
-                "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.0] * 5},
-            }
-        )
-    )
+    file = calibration_file(tmp_path / "ost.yaml", K, SIZE)
     extract([tmp_path / "walk"], tmp_path / "out", settings(calibration=str(file)))
     assert np.allclose(table(tmp_path / "out/training/walk_00/cam.txt"), Camera(*SIZE, K=K).resized(128, 96).K)
     file.write_text("image_width: 160\n")

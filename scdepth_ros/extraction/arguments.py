@@ -8,9 +8,14 @@ from scdepth_ros.extraction.settings import ODOMETRY_FRAMES, ExtractionSettings
 
 
 def add_camera_arguments(parser) -> None:
-    """Declare which topics are the camera's; `camera_of` reads them. Takes a parser, or a group of one."""
+    """Declare what is the camera's: its topics, or a calibration file in place of one. `camera_of` reads them.
+    Takes a parser, or a group of one.
+    """
     parser.add_argument("--image-topic", metavar="TOPIC", help="colour or mono images")
     parser.add_argument("--camera-info-topic", metavar="TOPIC", help="calibration (default: beside the images)")
+    parser.add_argument(
+        "--calibration", metavar="YAML", help="file that camera_calibration wrote, in place of camera_info"
+    )
     parser.add_argument("--depth-topic", metavar="TOPIC", help="depth registered to the images")
     parser.add_argument(
         "--depth-tolerance",
@@ -26,6 +31,7 @@ def camera_of(args: argparse.Namespace) -> dict:
     return {
         "image_topic": args.image_topic,
         "camera_info_topic": args.camera_info_topic,
+        "calibration": args.calibration,
         "depth_topic": args.depth_topic,
         "depth_tolerance": args.depth_tolerance,
     }
@@ -53,7 +59,6 @@ def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare everything about where in a bag to look; `topics_of` reads it."""
     topics = parser.add_argument_group("topics")
     add_camera_arguments(topics)
-    topics.add_argument("--calibration", metavar="YAML", help="calibration file instead of camera_info")
     topics.add_argument("--no-depth", action="store_true", help="leave depth out")
     topics.add_argument(
         "--fixed-frame", metavar="FRAME", help="poses of the camera in this frame, from TF in place of odometry"
@@ -63,5 +68,5 @@ def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
 
 def topics_of(args: argparse.Namespace) -> dict:
     """The fields that `add_topic_arguments` declared."""
-    others = {"calibration": args.calibration, "fixed_frame": args.fixed_frame, "use_depth": not args.no_depth}
+    others = {"fixed_frame": args.fixed_frame, "use_depth": not args.no_depth}
     return camera_of(args) | odometry_of(args) | others
