@@ -197,11 +197,9 @@ class _Recorder:
 
 def _nothing_came(recorder: _Recorder, session: RecordingSession) -> BagError:
     """The sentence for an empty recording."""
-    listened = ", ".join(recorder.topics.topics) or "no topic"
-    listened += "".join(f"; {topic} is not recorded: {why}" for topic, why in recorder.topics.refused.items())
-    absent = f"; nobody published {', '.join(recorder.missing())}" if recorder.missing() else ""
+    why = recorder.topics.why_nothing_came(recorder.names)
     lost = "".join(f"; {sentence}" for sentence in session.counts.losses())
-    return BagError(f"nothing was recorded: no message came on {listened}{absent}{lost}")
+    return BagError(f"nothing was recorded: {why}{lost}")
 
 
 def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSession, recorder, reason: str) -> None:

@@ -316,7 +316,7 @@ def test_an_empty_or_impossible_recording_is_one_sentence(tmp_path):
     process = record(tmp_path / "drive", "--topics", "/nobody/here", "--duration", 0.5)
     assert process.process.wait(20) == 1
     process.stop()
-    assert "nothing was recorded: no message came on no topic; nobody published /nobody/here" in process.output
+    assert "nothing was recorded: nobody published /nobody/here" in process.output
     assert list(tmp_path.iterdir()) == []
     process = record(tmp_path / "drive", "--min-free", 1e9)
     assert process.process.wait(20) == 1

@@ -121,7 +121,8 @@ class Recording:
 
     def _camera_summary(self) -> str:
         camera = self.camera
-        lens = "already rectified" if self.rectified else camera.distortion_model
+        lens = "no distortion" if camera.distortion_model == "none" else camera.distortion_model
+        lens = "already rectified" if self.rectified else lens
         return f"{camera.width}x{camera.height}, fx {camera.K[0, 0]:.2f}, {lens}"
 
     def _conclude(self) -> None:

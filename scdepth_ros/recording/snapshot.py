@@ -45,8 +45,7 @@ def record_for(seconds: float, path: Path, names: Collection[str] = ()) -> None:
                     look = now + _LOOK_PERIOD
                 executor.spin_once(timeout_sec=min(_LOOK_PERIOD, end - now))
             if not session.counts.written:
-                listened = ", ".join(recorder.topics) or "no topic, since no images are published"
-                raise BagError(f"nothing came within {seconds:g} s on {listened}")
+                raise BagError(f"nothing came within {seconds:g} s: {recorder.why_nothing_came(names)}")
     finally:
         executor.shutdown()
         node.destroy_node()

@@ -57,6 +57,18 @@ class TopicRecorder:
         qos.subscribe(self._node, message, topic, on_message, profile or recorder_qos([]), self.lost[topic], raw=True)
         self.topics[topic] = type_name
 
+    def why_nothing_came(self, names: Collection[str] = ()) -> str:
+        """What there was to hear, in a sentence for a recording without messages.
+
+        Args:
+            names: full names of the topics wanted; empty for all of RECORDED_TYPES.
+        """
+        absent = [name for name in names if name not in self.topics and name not in self.refused]
+        reasons = [f"no message came on {', '.join(self.topics)}"] if self.topics else []
+        reasons += [f"nobody published {', '.join(absent)}"] if absent else []
+        reasons += [f"{topic} is not recorded: {error}" for topic, error in self.refused.items()]
+        return "; ".join(reasons) or "nobody publishes images, camera_info, odometry or TF"
+
     def subscribe_to_published(self, names: Collection[str], add_topic: Callable[[str, str, list], None]) -> list[str]:
         """Listen to what is published by now and not listened to yet, with a QoS that its publishers match.
 
