@@ -96,7 +96,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Extract, and print the report."""
     report = extract(args.bags, args.output, settings_of(args), progress=sys.stderr.isatty() or not args.json)
-    print(json.dumps(report.as_dict(), indent=2) if args.json else report.as_text())
+    if args.json:
+        print(json.dumps({**report.as_dict(), "train": report.training_line()}, indent=2))
+    else:
+        print(report.as_text())
     return 0
 
 

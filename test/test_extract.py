@@ -39,6 +39,7 @@ from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.quaternion import matrix_from_quaternion
 from scdepth_ros import extract as command
 from scdepth_ros.extraction import ExtractionSettings, extract
+from scdepth_ros.extraction.report import ExtractionReport, SceneReport
 
 
 @pytest.fixture(scope="module")
@@ -238,10 +239,26 @@ def test_the_command_prints_a_table_or_json(tmp_path, scene, capsys):
     assert command.run(parse(bag, tmp_path / "a", *options)) == 0
     printed = capsys.readouterr().out
     assert "walk_00_val" in printed and "train V" in printed or "V1 will do" in printed
+    line = printed.splitlines()[-1]
+    assert line.startswith("train with: scdepth train --version v") and f" --data {tmp_path / 'a'} " in line
+    assert "--samples.height 64" in line and "--model.validation" not in line
     assert command.run(parse(bag, tmp_path / "b", "--json", "--no-depth", "--no-poses", *options)) == 0
     report = json.loads(capsys.readouterr().out)
+    assert report["train"].endswith(" --model.validation photometric")
+    assert "train" not in json.loads((tmp_path / "b" / "report.json").read_text())
     assert report["size"] == [64, 64] and report["scenes"][0]["depth"] == 0
     assert table(tmp_path / "b/training/walk_00/cam.txt")[0, 0] == pytest.approx(130 * 64 / 120)
+
+
+def test_the_training_command_leaves_room_for_parallax():
+    """Half a pixel from frame to frame is left of 1 and of 2 without the rotation; what was lost says nothing."""
+    motion = {"motion": [1.0, np.inf, 2.0], "rotation": [0.5, np.nan, 0.75]}
+    scenes = [SceneReport("a", "bag", 0, 1, kept=40, **motion), SceneReport("b", "bag", 1, 2, kept=20, split="val")]
+    report = ExtractionReport("out", (320, 256), scenes=scenes)
+    assert scenes[0].parallax == 0.5 and scenes[1].parallax is None
+    assert report.training_line().endswith("--samples.stride 4 --model.validation photometric")
+    assert "--version v2" in report.training_line()
+    assert ExtractionReport("out", (320, 256), scenes=scenes[1:]).training_line() is None
 
 
 @pytest.mark.parametrize("words", [("--size", "big"), ("--fit", "squeeze"), ("--min-frames", "many")])

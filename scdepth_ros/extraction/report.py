@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scdepth_core.data.training_advice import version_advice
+from scdepth_core.data.training_advice import training_line, version_advice
 
 
 @dataclass
 class SceneReport:
-    """One scene: a continuous stretch of one bag, or the end of one set apart for validation."""
+    """One scene: a continuous stretch of one bag, or the end of one set apart for validation.
+
+    Attributes:
+        motion: of each frame but the first, pixels from the last one kept; infinite where nothing is found again.
+        rotation: the share of that motion that a turn on the spot explains; NaN where it is not known.
+    """
 
     name: str
     bag: str
@@ -30,6 +35,13 @@ class SceneReport:
     @property
     def read(self) -> int:
         return self.kept + sum(self.dropped.values())
+
+    @property
+    def parallax(self) -> float | None:
+        """Mean of what a turn on the spot does not explain, pixels from frame to frame."""
+        left_over = np.array(self.motion) * (1 - np.array(self.rotation))
+        known = left_over[np.isfinite(left_over)]
+        return float(known.mean()) if known.size else None
 
     def as_dict(self) -> dict:
         return {
@@ -80,7 +92,7 @@ class BagReport:
 
 @dataclass
 class ExtractionReport:
-    """The whole data set."""
+    """The whole data set. `training_line` is for the moment: a folder may be moved, and `as_dict` is kept in it."""
 
     output: str
     size: tuple[int, int]
@@ -106,18 +118,41 @@ class ExtractionReport:
         }
 
     def as_text(self) -> str:
-        """For people: a paragraph per bag, a table of scenes, the recommendation."""
+        """For people: a paragraph per bag, a table of scenes, the recommendation, what to type next."""
         lines = [line for bag in self.bags for line in _bag_lines(bag)]
         lines += ["", *_table(self.scenes), "", self.recommendation]
-        train = [scene for scene in self.scenes if scene.split == "train"]
-        val = [scene for scene in self.scenes if scene.split == "val"]
+        train, val = self._split("train"), self._split("val")
         lines.append(
             f"{self.output}: {self.size[0]}x{self.size[1]}, {sum(s.kept for s in train)} frames in {len(train)} "
             f"scenes for training, {sum(s.kept for s in val)} in {len(val)} for validation"
         )
         if not val:
             lines.append("training wants a scene for validation, there is none – lower --min-frames, or record longer")
+        if command := self.training_line():
+            lines.append(f"train with: {command}")
         return "\n".join(lines)
+
+    def training_line(self) -> str | None:
+        """The `scdepth train` command for this data set; None where it has no scene to train on.
+
+        Raises:
+            ConfigError: the shipped recipe is missing.
+        """
+        train, val = self._split("train"), self._split("val")
+        if not train:
+            return None
+        parallax = [scene.parallax for scene in train if scene.parallax is not None]
+        return training_line(
+            self.output,
+            rotation_share=self.rotation_share,
+            parallax=float(np.median(parallax)) if parallax else None,
+            longest=min(max(scene.kept for scene in split) for split in (train, val) if split),
+            size=self.size,
+            has_depth=any(scene.depth for scene in val),
+        )
+
+    def _split(self, split: str) -> list[SceneReport]:
+        return [scene for scene in self.scenes if scene.split == split]
 
 
 def _bag_lines(bag: BagReport) -> list[str]:

@@ -139,8 +139,7 @@ class StretchWriter:
         scene.kept += 1
         if verdict.motion is not None:
             scene.motion.append(verdict.motion)
-        if verdict.rotation_share is not None:
-            scene.rotation.append(verdict.rotation_share)
+            scene.rotation.append(np.nan if verdict.rotation_share is None else verdict.rotation_share)
 
     def _fitted_depth(self, depth: np.ndarray | None) -> np.ndarray | None:
         try:
