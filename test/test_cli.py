@@ -63,10 +63,11 @@ def test_predict_arrays_and_pictures(predict, images, untrained_weights, capsys)
     depth = np.load(predict.out / "a.npy")
     assert depth.dtype == np.float32 and (depth == expected).all()
     assert cv2.imread(str(predict.out / "b_color.png")).shape == (64, 96, 3)
-    assert capsys.readouterr().out == f"2 depth maps in '{predict.out}', in network units\n"
+    said = f"weights {untrained_weights.name}: 2 depth maps in '{predict.out}', in network units\n"
+    assert capsys.readouterr().out == said
 
 
-def test_predict_16_bit_metres(predict, capsys):
+def test_predict_16_bit_metres(predict, untrained_weights, capsys):
     assert predict("--format", "png", "--metres-per-unit", "2", "--depth-factor", "500", "--no-color", "--json") == 0
     assert predict("--no-color") == 0
     assert sorted(path.name for path in predict.out.iterdir()) == ["a.npy", "a.png", "b.npy", "b.png"]
@@ -75,7 +76,8 @@ def test_predict_16_bit_metres(predict, capsys):
     assert np.allclose(stored / 500, 2 * np.load(predict.out / "a.npy"), atol=0.5001 / 500)
     summary = json.loads(capsys.readouterr().out.splitlines()[0])
     assert summary.pop("seconds") >= 0
-    assert summary == {"images": 2, "out": str(predict.out), "unit": "metres", "beyond_16_bits": 0.0}
+    expected = {"images": 2, "out": str(predict.out), "unit": "metres", "beyond_16_bits": 0.0}
+    assert summary == {"weights": str(untrained_weights), **expected}
 
 
 def test_predict_uses_the_scale_of_the_weights(predict, untrained_network, tmp_path, capsys):
@@ -219,6 +221,7 @@ def test_evaluate_as_json(tiny_data, untrained_weights, capsys):
     assert (result["images"], result["skipped"], result["coverage"]) == (2, 0, 1.0)
     assert result["scale"] == pytest.approx(expected.scale)
     assert result["per_image"] == pytest.approx(expected.per_image)
+    assert (result["weights"], result["data"]) == (str(untrained_weights), str(tiny_data))
 
 
 def test_evaluate_the_validation_scenes_as_a_table(tiny_data, untrained_weights, capsys):
@@ -228,7 +231,7 @@ def test_evaluate_the_validation_scenes_as_a_table(tiny_data, untrained_weights,
     scene = SceneFolder(tiny_data).validation[0]
     expected = expected_evaluation(untrained_weights, zip(scene.images, scene.depths))
     assert f"| one scale for the set | {expected.errors['set']['abs_rel']:.3f} |" in said
-    for words in ("| per-image median |", "| as it stands |", "| constant depth, one scale |", "8 images (0 without"):
+    for words in ("| per-image median |", "| as it stands |", "| constant depth, one scale |", ": 8 images (0 without"):
         assert words in said
     assert f"One scale {expected.scale:.4f} m a unit, scale spread {expected.scale_spread:.3f}" in said
 
@@ -240,6 +243,16 @@ def test_evaluate_without_truth_in_some_images(own_data, untrained_weights, caps
     result = json.loads(capsys.readouterr().out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert (result["images"], result["skipped"]) == (1, 1)
     assert result["per_image"][0] is None and result["per_image"][1] > 0
+
+
+def test_evaluate_counts_frames_without_a_depth_file(own_data, capsys):
+    """And says that it took the starter weights, which nobody named."""
+    depths = sorted((own_data / "training" / "val_0000" / "depth").iterdir())
+    for path in depths[2:]:
+        path.unlink()
+    assert cli.main(["evaluate", "--data", str(own_data), "--split", "val", "--device", "cpu"]) == 0
+    sentence = f"starter weights on {own_data.name}: 2 images ({len(depths) - 2} without ground truth)."
+    assert sentence in capsys.readouterr().out
 
 
 def test_evaluate_a_flat_wall(own_data, untrained_weights, capsys):

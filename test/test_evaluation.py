@@ -120,8 +120,8 @@ def test_the_scale_it_tells_is_the_one_to_pack(run, untrained_weights, tmp_path,
 
 def test_the_table_tells_it_too():
     result = evaluate([(scene(), 3 * scene())], WIDE)
-    assert "One scale 3.0000 m a unit, scale spread 0.000." in table(result)
-    assert "One scale 6.0000 m a unit (3.0000 times what the weights say), scale spread" in table(result, 2.0)
+    assert "One scale 3.0000 m a unit, scale spread 0.000." in table(result, "weights x on y")
+    assert "One scale 6.0000 m a unit (3.0000 times what the weights say), scale spread" in table(result, "", 2.0)
 
 
 def test_a_broken_prediction_says_of_which_image():

@@ -31,3 +31,8 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
 def load_estimator(args: argparse.Namespace) -> DepthEstimator:
     """What the arguments ask for; raises as DepthEstimator.load does."""
     return DepthEstimator.load(args.weights, args.device, args.backend, args.precision)
+
+
+def weights_in_words(args: argparse.Namespace) -> str:
+    """'starter weights' where none were named, else the file's name."""
+    return "starter weights" if args.weights is None else f"weights {args.weights.name}"

@@ -14,12 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from scdepth_core.arguments import WEIGHTS_HELP
+from scdepth_core.checkpoint import STARTER_WEIGHTS
 from scdepth_core.data.depth_units import warn_of_guessed_units
 from scdepth_core.data.scene_folder import SceneFolder, pair_by_stem, read_depth, read_image
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.evaluation import ALIGNMENTS, evaluate
 from scdepth_core.inference.estimator import DepthEstimator
-from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
+from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator, weights_in_words
 from scdepth_core.inference.evaluation_report import COLUMNS, markdown_row, save_sheet, table
 from scdepth_core.metrics import PROTOCOLS, protocol_named
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet is '{args.sheet}', expected a name that ends in .png")
     folder = SceneFolder(args.data)
-    pairs = frames_with_depth(folder, args.split)
+    pairs, left_out = frames_with_depth(folder, args.split)
     masks = None if args.masks is None else masks_of([image for image, _ in pairs], args.masks)
     protocol = args.protocol or folder.preset.protocol
     warn_of_guessed_units(folder, protocol, (depth for _, depth in pairs))
@@ -80,17 +81,20 @@ def run(args: argparse.Namespace) -> int:
     result = evaluate(
         tqdm(frames, total=len(pairs), unit="image", desc="evaluating", disable=None), protocol_named(protocol)
     )
+    result = dataclasses.replace(result, skipped=result.skipped + left_out)
     if args.sheet is not None:
         save_sheet(args.sheet, estimator, pairs, folder.depth_factor, result, args.align, protocol_named(protocol))
-    known = estimator.metadata.metres_per_unit
+    known, data = estimator.metadata.metres_per_unit, folder.root.resolve().name
     if args.json:
-        measured = {"protocol": protocol, "metres_per_unit": result.scale * (known or 1)}
+        measured = {"weights": str(args.weights or STARTER_WEIGHTS), "data": str(folder.root), "protocol": protocol}
+        measured |= {"metres_per_unit": result.scale * (known or 1)}
         print(json.dumps(_plain(dataclasses.asdict(result) | measured), allow_nan=False))
     elif args.markdown:
-        name = "starter" if args.weights is None else args.weights.name
-        print(markdown_row(result, name, folder.root.resolve().name, protocol, args.align))
+        print(
+            markdown_row(result, "starter" if args.weights is None else args.weights.name, data, protocol, args.align)
+        )
     else:
-        print(table(result, known))
+        print(table(result, f"{weights_in_words(args)} on {data}", known))
     return 0
 
 
@@ -103,12 +107,12 @@ def _plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def frames_with_depth(folder: SceneFolder, split: str) -> list[tuple[Path, Path]]:
-    """(image, ground truth) files of the test images, or of the validation scenes."""
+def frames_with_depth(folder: SceneFolder, split: str) -> tuple[list[tuple[Path, Path]], int]:
+    """(image, ground truth) files of the test images, or of the validation scenes; how many frames have no truth."""
     if split == "auto":
         split = "test" if (folder.root / "testing" / "color").is_dir() else "val"
     if split == "test":
-        return folder.testing
+        return folder.testing, 0
     pairs = [
         (image, depth)
         for scene in folder.validation
@@ -119,7 +123,7 @@ def frames_with_depth(folder: SceneFolder, split: str) -> list[tuple[Path, Path]
         raise DataError(
             f"no validation scene of '{folder.root}' has ground-truth depth – there is nothing to compare with"
         )
-    return pairs
+    return pairs, sum(len(scene.images) for scene in folder.validation) - len(pairs)
 
 
 def masks_of(images: list[Path], folder: Path) -> list[Path]:

@@ -16,10 +16,11 @@ COLUMNS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "a1", "a2", "a3")
 TITLES = {"image": "per-image median", "set": "one scale for the set", "none": "as it stands"}
 
 
-def table(result: Evaluation, metres_per_unit: float | None = None) -> str:
+def table(result: Evaluation, subject: str, metres_per_unit: float | None = None) -> str:
     """Errors by alignment, and by region where there are masks, as a Markdown table; the scale in a sentence.
 
     Args:
+        subject: which weights, on which data.
         metres_per_unit: the scale of the weights that the predictions have in them already; None where there is none.
     """
     lines = ["| alignment | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
@@ -29,7 +30,7 @@ def table(result: Evaluation, metres_per_unit: float | None = None) -> str:
         rows |= {f"{name}, {TITLES[alignment]}": region.errors[alignment] for alignment in ALIGNMENTS}
     lines += [f"| {title} | {_cells(errors)} |" for title, errors in rows.items()]
     sentences = [
-        f"{result.images} images ({result.skipped} without ground truth).",
+        f"{subject}: {result.images} images ({result.skipped} without ground truth).",
         f"One scale {result.scale * (metres_per_unit or 1):.4f} m a unit"
         + (f" ({result.scale:.4f} times what the weights say)" if metres_per_unit else "")
         + f", scale spread {result.scale_spread:.3f}.",

@@ -93,7 +93,7 @@ def ground_truth(args: argparse.Namespace) -> tuple[list[tuple[Path, Path]], str
     if args.to == "torch-export":
         return [], "scdepth does not evaluate torch.export files"
     try:
-        return frames_with_depth(SceneFolder(args.data), "auto"), ""
+        return frames_with_depth(SceneFolder(args.data), "auto")[0], ""
     except DataError as error:
         return [], str(error)
 

@@ -13,9 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from scdepth_core.arguments import WEIGHTS_HELP
+from scdepth_core.checkpoint import STARTER_WEIGHTS
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import ConfigError, DataError
-from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator
+from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator, weights_in_words
 from scdepth_core.visualization import colorize_depth
 
 FORMATS = ("npy", "png")
@@ -54,13 +55,15 @@ def run(args: argparse.Namespace) -> int:
             near, far = args.range or np.percentile(depth, (2, 98))
             save_png(args.out / f"{name}_color.png", colorize_depth(depth, near, far)[..., ::-1])
     summary = {
+        "weights": str(args.weights or STARTER_WEIGHTS),
         "images": len(images),
         "out": str(args.out),
         "unit": "metres" if metric else "network units",
         "beyond_16_bits": round(lost, 4),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    print(json.dumps(summary) if args.json else f"{len(images)} depth maps in '{args.out}', in {summary['unit']}")
+    said = f"{weights_in_words(args)}: {len(images)} depth maps in '{args.out}', in {summary['unit']}"
+    print(json.dumps(summary) if args.json else said)
     if lost and not args.json:
         print(f"{lost:.1%} of the pixels are too far for 16 bits and are 0 (no value) – lower --depth-factor")
     return 0

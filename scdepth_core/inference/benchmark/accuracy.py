@@ -29,7 +29,7 @@ class Accuracy:
 
     def __init__(self, data: Path):
         self._folder = SceneFolder(data)
-        pairs = frames_with_depth(self._folder, "auto")
+        pairs, _ = frames_with_depth(self._folder, "auto")
         self._pairs = pairs[:: -(-len(pairs) // MOST_IMAGES)]
         self.images = len(self._pairs)
 
