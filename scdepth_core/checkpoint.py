@@ -99,6 +99,8 @@ def load_networks(path: str | Path) -> tuple[dict[str, dict[str, Tensor]], Weigh
         CheckpointError: as load_weights; also where none of the networks of this package is in it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"weights '{path}' are a folder – give a file, such as '{path / 'weights.safetensors'}'")
     if not path.is_file():
         raise CheckpointError(f"weights '{path}' do not exist – give a .safetensors, .ckpt or .pth.tar file")
     networks, metadata = (_load_inference_file if path.suffix == ".safetensors" else _load_training_checkpoint)(path)

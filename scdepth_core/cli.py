@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 from scdepth_core.errors import ScDepthError
 
@@ -23,7 +24,10 @@ COMMANDS = {
     "odometry": ("scdepth_core.inference.odometry", "camera motion chained over scenes, as TUM and KITTI trajectories"),
     "info": ("scdepth_core.inference.info", "everything that a weights file or checkpoint says about itself"),
     "calibrate": ("scdepth_ros.calibrate", "the metric scale of weights, measured on a recording"),
-    "pack": ("scdepth_core.inference.pack", "an inference file out of a checkpoint: float16, with the scale in metres"),
+    "pack": (
+        "scdepth_core.inference.pack",
+        "an inference file out of a checkpoint, half as large or with its scale on demand",
+    ),
     "export-tum": (
         "scdepth_ros.export_tum",
         "a bag as an RGB-D sequence in TUM layout, with ORB-SLAM camera files",
@@ -47,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Scale-consistent depth from plain video: data, training, evaluation.",
         epilog="'scdepth COMMAND --help' explains one command.",
     )
+    parser.add_argument("--version", action="version", version=f"scdepth {_version()}")
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers = {
         name: choices.add_parser(name, help=summary, description=summary) for name, (_, summary) in COMMANDS.items()
@@ -73,6 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"scdepth: interrupted{f' – {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
     return result or 0
+
+
+def _version() -> str:
+    try:
+        return version("scdepth_ros")
+    except PackageNotFoundError:
+        return "of a source tree that is not installed"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`scdepth pack`: an inference file out of any weights, half as large and with the scale written in."""
+"""`scdepth pack`: an inference file out of any weights; in float16, and with the scale, where that is asked for."""
 
 from __future__ import annotations
 
