@@ -315,7 +315,7 @@ def test_wrong_usage(arguments, capsys):
         assert all(name in error for name in cli.COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["predict a.png --out b", "view", "extract a b", "check a"])
+@pytest.mark.parametrize("command", ["predict a.png --out b", "view a", "extract a b", "check a"])
 def test_an_option_that_a_command_does_not_have_is_answered_by_that_command(command, capsys):
     name = command.split()[0]
     with pytest.raises(SystemExit) as stop:
