@@ -26,7 +26,7 @@ COMMANDS = {
     "calibrate": ("scdepth_ros.calibrate", "the metric scale of weights, measured on a recording"),
     "pack": (
         "scdepth_core.inference.pack",
-        "an inference file out of a checkpoint, half as large or with its scale on demand",
+        "an inference file out of a checkpoint; --half, --metres-per-unit",
     ),
     "export-tum": (
         "scdepth_ros.export_tum",
