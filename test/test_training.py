@@ -283,10 +283,23 @@ def test_there_are_recipes():
     assert CONFIGS
 
 
-def test_a_misspelled_setting_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        build_parser().parse_args(["--data", "x", "--model.encodr", "resnet18"])
-    assert "encodr" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ("--data", "x", "--model.encodr", "resnet18"),
+            "arguments: --model.encodr resnet18 – see 'scdepth",
+        ),
+        (("--data", "x", "--model.learning_rate", "fast"), 'Parser key "model.learning_rate":'),
+        ((), "--data is missing – give a data set"),
+        (("--data", "nowhere", "--model.pretrained", "nowhere.pth"), "data set 'nowhere' is not a folder"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(options, words, capsys):
+    """Said before networks are built, or their weights are looked for."""
+    assert cli.main(["train", *options]) == 1
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
 
 
 # --- checkpoints --------------------------------------------------------------------------------------------------

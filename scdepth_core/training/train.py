@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import pytorch_lightning as pl
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.compiling import compiler_explained
+from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
 from scdepth_core.training.data_module import SequenceDataModule
@@ -35,9 +36,20 @@ Version: v1 for steady motion, v2 for hand-held video, v3 where people and thing
 """
 
 
+class _Parser(ArgumentParser):
+    """Says what is wrong with a command line in one sentence, not below a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # one of the parsers within, of which another may take the value
+            super().error(message, ex)
+        if message.startswith('Parser key "data":') and "NoneType" in message:
+            raise ConfigError("--data is missing – give a data set, such as 'scdepth extract' makes") from ex
+        raise ConfigError(f"{' '.join(message.split())} – see 'scdepth train --help'") from ex
+
+
 def build_parser(version: str = DEFAULT) -> ArgumentParser:
     """Every setting of a version's model, the samples and the trainer, with its type and default."""
-    parser = ArgumentParser(prog="scdepth train", description=DESCRIPTION, default_env=False)
+    parser = _Parser(prog="scdepth train", description=DESCRIPTION, default_env=False)
     parser.add_argument(
         "--config", action=ActionConfigFile, help="YAML with any of the settings below; flags override it"
     )
@@ -87,7 +99,11 @@ def build_parser(version: str = DEFAULT) -> ArgumentParser:
 
 
 def run(arguments: list[str]) -> None:
-    """Train with command-line arguments; writes OUT/checkpoints/{best,last}.ckpt and OUT/weights.safetensors."""
+    """Train with command-line arguments; writes OUT/checkpoints/{best,last}.ckpt and OUT/weights.safetensors.
+
+    Raises:
+        ScDepthError: a setting or the data set is wrong, which is found before networks are built.
+    """
     version = asked_version(arguments)
     parser = build_parser(version)
     settings = parser.parse_args(arguments)
@@ -134,6 +150,7 @@ def _fit(trainer: pl.Trainer, built: Namespace, settings: Namespace, resume: Pat
 
 
 def _check(settings: Namespace) -> None:
+    SceneFolder(settings.data).names("train.txt")
     if not 0 <= settings.seed < 2**32:
         raise ConfigError(f"--seed is {settings.seed}, expected 0 to {2**32 - 1}")
     if settings.ema is not None and not 0 < settings.ema < 1:
