@@ -94,7 +94,7 @@ def test_v2_takes_the_rotation_out_and_puts_it_back(scene, checkpoint, tmp_path)
 
 def test_the_command(tiny_data, checkpoint, tmp_path, capsys):
     out = tmp_path / "out"
-    options = ["--checkpoint", str(checkpoint), "--out", str(out), "--device", "cpu"]
+    options = ["--weights", str(checkpoint), "--out", str(out), "--device", "cpu"]
     assert cli.main(["odometry", str(tiny_data), *options, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["alignment"].startswith("similarity") and [s["scene"] for s in said["scenes"]] == ["val_0000"]

@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("data", type=Path, help="data set in the scene-folder format")
     parser.add_argument(
+        "--weights",
         "--checkpoint",
         type=Path,
         required=True,
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     scenes = chosen_scenes(SceneFolder(args.data), args.split, args.scene)
     for scene in scenes:  # what does not fit is said before the work, not after it
         stamps_of(scene), truth_of(scene)
-    estimator = MotionEstimator.load(args.checkpoint, args.device)
+    estimator = MotionEstimator.load(args.weights, args.device)
     rows = []
     with tqdm(total=sum(len(s.images) - 1 for s in scenes), unit="pair", desc="odometry", disable=None) as bar:
         for scene in scenes:
