@@ -81,7 +81,7 @@ def export_tum(bag, output, settings: ExtractionSettings, depth_factor: float, p
         for name, text in (("orb_slam2", orb_slam2_yaml), ("orb_slam3", orb_slam3_yaml)):
             (folder / f"{name}.yaml").write_text(text(source.camera, fps, depth_factor))
         return {
-            "output": str(output),
+            "out": str(output),
             "topics": vars(source.stream.topics),
             **vars(writer.counts),
             "depth_factor": depth_factor,
@@ -98,7 +98,7 @@ def _as_text(report: dict) -> str:
     """For people."""
     topics = ", ".join(topic for topic in report["topics"].values() if topic)
     lines = [
-        f"{report['output']}: {report['images']} images, {report['depths']} depth images, {report['poses']} poses "
+        f"{report['out']}: {report['images']} images, {report['depths']} depth images, {report['poses']} poses "
         f"of {topics}",
         f"  depth in 1/{report['depth_factor']:g} m; {report['overflows']} of {report['depth_pixels']} known pixels "
         f"are beyond {report['farthest']:.1f} m and were written as 0"

@@ -289,7 +289,7 @@ def test_measured_depth_moved_by_the_poses_meets_measured_depth(tmp_path, kitche
         here, there = (_depth_and_pose(folder, poses, number) for number in (first, first + 10))
         errors.append(_depth_mismatch(camera, *here, *there))
     assert np.median(np.concatenate(errors)) < 0.02
-    assert report.rotation_share > 0.5 and "V2" in report.recommendation
+    assert report.rotation_share > 0.5 and "V2" in report.advice
 
 
 @pytest.fixture

@@ -104,23 +104,23 @@ class ExtractionReport:
         return _median([share for scene in self.scenes for share in scene.rotation])
 
     @property
-    def recommendation(self) -> str:
+    def advice(self) -> str:
         return version_advice(self.rotation_share)
 
     def as_dict(self) -> dict:
         return {
-            "output": self.output,
+            "out": self.output,
             "size": list(self.size),
             "bags": [bag.as_dict() for bag in self.bags],
             "scenes": [scene.as_dict() for scene in self.scenes],
             "rotation_share": self.rotation_share,
-            "recommendation": self.recommendation,
+            "advice": self.advice,
         }
 
     def as_text(self) -> str:
-        """For people: a paragraph per bag, a table of scenes, the recommendation, what to type next."""
+        """For people: a paragraph per bag, a table of scenes, the advice, what to type next."""
         lines = [line for bag in self.bags for line in _bag_lines(bag)]
-        lines += ["", *_table(self.scenes), "", self.recommendation]
+        lines += ["", *_table(self.scenes), "", self.advice]
         train, val = self._split("train"), self._split("val")
         lines.append(
             f"{self.output}: {self.size[0]}x{self.size[1]}, {sum(s.kept for s in train)} frames in {len(train)} "
