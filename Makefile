@@ -17,7 +17,7 @@ demo: $(READY)  ## a bag through depth_node, pictures and figures in demo_output
 test: $(READY)  ## lint, then the whole suite; TEST="-k warp" picks some of it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(TEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(TEST)
 
 lint: $(READY)  ## put the code in order
 	$(BIN)/ruff check --fix .

@@ -32,13 +32,10 @@ DATA_OPTIONS = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
+def pytest_itemcollected(item):
     """Which tests stay on one worker of pytest-xdist: those of a file, which share fixtures, and all that run nodes."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            file = item.path.stem
-            item.add_marker(pytest.mark.xdist_group("nodes" if file in RUN_NODES else file))
+    file = item.path.stem
+    item.add_marker(pytest.mark.xdist_group("nodes" if file in RUN_NODES else file))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -336,10 +336,11 @@ def segments_of(process: int | str) -> set[str]:
 
 
 def test_its_end_leaves_no_shared_memory(weights):
+    ours = segments_of("self")
     process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-r", "__node:=fifth", "-p", f"weights:={weights}")
     try:
         process.wait_for_output("waiting for images")
-        own = segments_of(process.process.pid) - segments_of("self")
+        own = segments_of(process.process.pid) - ours
         process.process.send_signal(signal.SIGINT)
         assert process.process.wait(5) == 0
         assert own and not [segment for segment in own if Path(segment).exists()]
