@@ -27,6 +27,7 @@ from scdepth_ros.child_process import end
 from scdepth_ros.messages import encode_camera_info, encode_color
 
 DOMAIN = 1 + os.getpid() % 100  # one per test run, so that two runs on a machine do not hear each other
+TEST_MODULES = {"PYTHONPATH": os.pathsep.join(filter(None, (os.path.dirname(__file__), os.environ.get("PYTHONPATH"))))}
 BEST_EFFORT = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=50, reliability=QoSReliabilityPolicy.RELIABLE)
 WIDTH, HEIGHT = 96, 64

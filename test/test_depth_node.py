@@ -18,7 +18,7 @@ from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from ros_harness import BEST_EFFORT, CAMERA, HEIGHT, WIDTH, RosProcess, stamps, wait_for
+from ros_harness import BEST_EFFORT, CAMERA, HEIGHT, TEST_MODULES, WIDTH, RosProcess, stamps, wait_for
 from sensor_msgs.msg import CompressedImage, Image
 
 from scdepth_core.checkpoint import save_weights
@@ -233,16 +233,12 @@ def test_a_mismatched_subscriber_is_told_how_to_match(node, bench):
 
 
 def test_images_lost_on_the_way_are_counted_and_said_with_the_cure(node, bench):
-    """Best effort, and larger than the shared-memory segment that their sender has without the profile."""
-    large = Image(width=1920, height=1080, step=5760, encoding="no encoding: what arrives is not computed")
-    large.data.frombytes(bytes(5760 * 1080))
+    camera = RosProcess("large_images", "/image", env=TEST_MODULES)
     cure = "images of /image were lost on the way: most often the shared-memory segment of the sender is too small"
-
-    def send():
-        bench.send(large)
-        bench.spin_for(0.05)
-
-    wait_for(lambda: cure in node.output, step=send, what="a sentence about lost images")
+    try:
+        wait_for(lambda: cure in node.output, what="a sentence about lost images")
+    finally:
+        camera.stop()
     assert "start the camera driver with the transport profile: eval" in node.output
     assert int(bench.diagnostics()["input"][2]["frames_lost"]) >= 1
 
