@@ -10,7 +10,6 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.pose import pose_vec2mat
@@ -83,9 +82,6 @@ class SCDepthModule(pl.LightningModule):
         learning_rate: of Adam, at its highest.
         schedule: of the learning rate: 'constant', or 'cosine' down to 2 % at the end of the run.
         warmup_steps: the learning rate rises to its full value over this many steps.
-        pose_warmup_steps: for so many steps at first DepthNet stays as it is, and PoseNet learns on its depth. Worth it
-            where DepthNet starts from weights and PoseNet from nothing: behind motion that is wrong, depth that was
-            right is unlearnt. On several devices it needs --trainer.strategy ddp_find_unused_parameters_true.
         loss: which parts of the photometric and geometry terms are on.
         batch_frames: run each network once over all frames of a batch. Faster; batch-norm statistics then span the
             frames, which is another algorithm in small print. False runs it frame by frame, as the papers' code does.
@@ -108,7 +104,6 @@ class SCDepthModule(pl.LightningModule):
         learning_rate: float = 1e-4,
         schedule: Literal["constant", "cosine"] = "constant",
         warmup_steps: int = 0,
-        pose_warmup_steps: int = 0,
         loss: ConsistencyOptions = ConsistencyOptions(),  # noqa: B008 - frozen
         batch_frames: bool = True,
         channels_last: bool = True,
@@ -117,9 +112,8 @@ class SCDepthModule(pl.LightningModule):
         protocol: str | None = None,
     ):
         super().__init__()
-        for name, steps in {"warmup_steps": warmup_steps, "pose_warmup_steps": pose_warmup_steps}.items():
-            if steps < 0:
-                raise ConfigError(f"{name} is {steps}, expected at least 0")
+        if warmup_steps < 0:
+            raise ConfigError(f"warmup_steps is {warmup_steps}, expected at least 0")
         self.save_hyperparameters(
             {
                 "version": self.version,
@@ -128,7 +122,6 @@ class SCDepthModule(pl.LightningModule):
                 "learning_rate": learning_rate,
                 "schedule": schedule,
                 "warmup_steps": warmup_steps,
-                "pose_warmup_steps": pose_warmup_steps,
                 "weights": vars(weights),
                 "loss": vars(loss),
                 "batch_frames": batch_frames,
@@ -146,7 +139,6 @@ class SCDepthModule(pl.LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
         self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps
-        self.pose_warmup_steps = pose_warmup_steps
         self.weights, self.options = weights, loss
         self.batch_frames, self.validation = batch_frames, validation
         self.depth_validation = DepthValidation(protocol_named(protocol or "custom"))
@@ -169,14 +161,9 @@ class SCDepthModule(pl.LightningModule):
         return {"pose_net": PoseNet()}
 
     @property
-    def resting_steps(self) -> int:
-        """For how many steps at first DepthNet does not learn."""
-        return self.pose_warmup_steps
-
-    @property
     def learns_depth(self) -> bool:
         """Whether steps train DepthNet by now; before, its score says nothing."""
-        return self.global_step >= self.resting_steps
+        return True
 
     @abstractmethod
     def compute_loss(self, batch: dict[str, Tensor]) -> StepLoss:
@@ -202,10 +189,9 @@ class SCDepthModule(pl.LightningModule):
 
     def predict_depths(self, frames: list[Tensor]) -> list[Tensor]:
         """Depth of each frame, (B, 1, H, W)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.learns_depth):
-            if not self.batch_frames:
-                return [self.depth_net(frame) for frame in frames]
-            return list(self.depth_net(torch.cat(frames)).chunk(len(frames)))
+        if not self.batch_frames:
+            return [self.depth_net(frame) for frame in frames]
+        return list(self.depth_net(torch.cat(frames)).chunk(len(frames)))
 
     def predict_poses(self, frames: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Transforms target to each source, and back as a second prediction; each (B, 3, 4)."""
@@ -256,13 +242,6 @@ class SCDepthModule(pl.LightningModule):
         """The learning rate is that of these settings: a resumed run brings the one of its checkpoint along."""
         for config in self.trainer.lr_scheduler_configs:
             restart_schedule(config.scheduler, self.learning_rate)
-        model = self.trainer.strategy.model
-        if self.resting_steps and isinstance(model, DistributedDataParallel) and not model.find_unused_parameters:
-            raise ConfigError(
-                f"DepthNet rests in the first {self.resting_steps} steps (pose_warmup_steps, rectify_warmup_steps), "
-                "and DDP expects all networks to learn in every step – add --trainer.strategy "
-                "ddp_find_unused_parameters_true, or set these to 0"
-            )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Leave the weights where the masks left no pixel on any process: momentum alone would still move them."""

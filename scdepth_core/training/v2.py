@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
@@ -61,8 +62,8 @@ class SCDepthV2(SCDepthModule):
     Args:
         rectify_warmup_steps: for so many steps at first RectifyNet learns alone, from frames turned by rotations that
             are known. Worth it where it starts from nothing or the camera turns much: behind a rotation that is not
-            understood the other networks learn nothing; pose_warmup_steps come after it. On several devices it needs
-            --trainer.strategy ddp_find_unused_parameters_true.
+            understood the other networks learn nothing. On several devices it needs --trainer.strategy
+            ddp_find_unused_parameters_true.
     """
 
     version = "v2"
@@ -83,12 +84,25 @@ class SCDepthV2(SCDepthModule):
         return super().motion_networks() | {"rectify_net": RectifyNet()}
 
     @property
-    def resting_steps(self) -> int:
-        return self.rectify_warmup_steps + super().resting_steps
+    def learns_depth(self) -> bool:
+        return self.global_step >= self.rectify_warmup_steps
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        model = self.trainer.strategy.model
+        if (
+            self.rectify_warmup_steps
+            and isinstance(model, DistributedDataParallel)
+            and not model.find_unused_parameters
+        ):
+            raise ConfigError(
+                f"rectify_warmup_steps is {self.rectify_warmup_steps}, and DDP expects all networks to learn in every "
+                "step – add --trainer.strategy ddp_find_unused_parameters_true, or set it to 0"
+            )
 
     def compute_loss(self, batch: dict[str, Tensor]) -> StepLoss:
         frames, K = self.frames_of(batch), batch["K"]
-        if self.global_step < self.rectify_warmup_steps:
+        if not self.learns_depth:
             return self.rectify_net_alone(torch.cat(frames), K.repeat(len(frames), 1, 1))
         rectified = self.rectify(frames, K)
         before = torch.cat(rectified.rotations)
