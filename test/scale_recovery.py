@@ -25,7 +25,7 @@ from scdepth_core.scale.robust import robust_mean
 
 SCALE = 2.6  # metres per network unit
 SECONDS, RATE = 10, 10
-MOUNTS = {"driving": Mount(height=0.5, pitch=-10), "handheld": Mount()}
+MOUNTS = {"driving": Mount(height=0.5, pitch=10), "handheld": Mount()}
 BOUND = 0.02
 
 

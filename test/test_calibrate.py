@@ -49,7 +49,7 @@ def test_every_source_finds_the_scale(bag):
         "reference_depth": ScaleSettings("reference_depth").make_source(),
         "odometry": ScaleSettings("odometry", lever_arm=0).make_source(),
         "camera_height": ScaleSettings(
-            "camera_height", camera_height=ROBOT.height, camera_pitch=-ROBOT.pitch
+            "camera_height", camera_height=ROBOT.height, camera_pitch=ROBOT.pitch
         ).make_source(),
     }
     with BagReader(bag) as reader:

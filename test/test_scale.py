@@ -75,7 +75,7 @@ def test_a_few_lidar_points_do_as_well(walk):
 
 @pytest.mark.parametrize("seed", [1, 4])
 def test_camera_height_within_three_percent(seed):
-    walk = Walk(seed, "driving", Mount(height=0.5, pitch=-10), size=(240, 180))
+    walk = Walk(seed, "driving", Mount(height=0.5, pitch=10), size=(240, 180))
     state = state_after(CameraHeight(0.5, pitch=10), walk.views())
     assert relative_error(state) < 0.03 and state.sigma < 0.02 and state.is_measured
 

@@ -24,7 +24,7 @@ from scdepth_ros.demonstration.synthetic_bag import (
 
 START_NS, RATE = 1_700_000_000 * 10**9, 10
 COMPRESSED_DEPTH, PNG_DEPTH, POINTS = "/near/image_raw/compressedDepth", "/far/depth/compressed", "/lidar/points"
-MOUNT = Mount(height=0.5, pitch=-10)
+MOUNT = Mount(height=0.5, pitch=10)
 
 
 def pose_of(translation, axis_angle=(0, 0, 0)) -> np.ndarray:

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rotation", type=float, default=1.0, help="camera shake: 0 none, 3 strong (default: 1)")
     parser.add_argument("--speed", type=float, help="metres a second (default: drawn from 0.6 to 1.0 for each scene)")
     parser.add_argument("--camera-height", type=float, help="metres above the floor (default: drawn for each scene)")
-    parser.add_argument("--pitch", type=float, help="degrees that the camera looks up (default: drawn for each scene)")
+    parser.add_argument(
+        "--pitch", type=float, help="degrees that the camera looks down (default: drawn for each scene)"
+    )
     parser.add_argument(
         "--yaw",
         type=float,

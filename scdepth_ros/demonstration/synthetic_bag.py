@@ -17,7 +17,7 @@ FRAME, WORLD = "camera_color_optical_frame", "odom"
 IMAGE, INFO = "/camera/color/image_raw", "/camera/color/camera_info"
 DEPTH, ODOMETRY = "/camera/depth/image_raw", "/odom"
 START_NS = 1_700_000_000 * 10**9
-ROBOT = Mount(height=0.5, pitch=-4, yaw=30)  # the starter weights know this one: config/train/synthetic_starter.yaml
+ROBOT = Mount(height=0.5, pitch=4, yaw=30)  # the starter weights know this one: config/train/synthetic_starter.yaml
 SPEED = 0.8  # metres a second
 MESSAGES = get_typestore(Stores.ROS2_JAZZY).types
 

@@ -23,7 +23,7 @@ class Mount:
 
     Attributes:
         height: metres above the floor.
-        pitch: degrees that the camera looks up.
+        pitch: degrees that the camera looks down.
         yaw: degrees that the camera looks to the left of where it goes; without it a hand-held one looks around.
 
     Raises:
@@ -191,7 +191,7 @@ def _gaze(rng, plan: FloorPlan, flat: np.ndarray, rotation: float, mount: Mount)
     shake = [rotation * _drift(rng, count, 0.35, np.deg2rad(0.35)) for _ in range(3)]
     if rotation > 1:
         shake = [s + (rotation - 1) * _drift(rng, count, 0.5, np.deg2rad(2.5)) for s in shake]
-    tilt = np.deg2rad(_chosen(mount.pitch, rng.uniform(-18, 2)))
+    tilt = -np.deg2rad(_chosen(mount.pitch, -rng.uniform(-18, 2)))
     pitch = tilt + _drift(rng, count, 3.0, np.deg2rad(4) * min(rotation, 1.5))
     roll = np.deg2rad(rng.normal() * 1.5) + _drift(rng, count, 3.0, np.deg2rad(1.5) * rotation)
     return yaw + shake[0], pitch + shake[1], roll + shake[2]
@@ -231,7 +231,7 @@ def _best_views(rng, plan: FloorPlan, spots: np.ndarray) -> np.ndarray:
 def _heading(rng, flat: np.ndarray, rotation: float, mount: Mount):
     """A driving camera looks along its own way, with a fixed tilt and a little vibration."""
     yaw = _ahead(flat)
-    side, tilt = _chosen(mount.yaw, rng.uniform(-35, 35)), _chosen(mount.pitch, rng.uniform(-6, 8))
+    side, tilt = _chosen(mount.yaw, rng.uniform(-35, 35)), -_chosen(mount.pitch, -rng.uniform(-6, 8))
     shake = [rotation * _drift(rng, len(flat), 0.2, np.deg2rad(0.12)) for _ in range(3)]
     return yaw + np.deg2rad(side) + shake[0], np.deg2rad(tilt) + shake[1], shake[2]
 
