@@ -35,7 +35,7 @@ ONNXRUNTIME = "onnxruntime>=1.22,<2"
 # Depth networks of others, which `scdepth pseudo-depth` runs for V3.
 PSEUDO_DEPTH = [ONNXRUNTIME, "transformers>=4.45", "pillow>=10"]
 # A GPL program, run beside this package for plots of trajectories and in one test, never imported.
-TRAJECTORIES = ["evo>=1.31"]
+TRAJECTORIES = ["evo>=1.31,<2"]
 # Encoders beyond ResNet: --model.encoder timm/NAME.
 TIMM = ["timm>=1.0.20,<2"]
 # Faster inference than PyTorch's. On CUDA, put onnxruntime-gpu in the place of onnxruntime.
@@ -68,7 +68,7 @@ setup(
         "trajectories": TRAJECTORIES,
         "onnx": ONNX,
         "openvino": OPENVINO,
-        "test": [*TEST, *TIMM, *ONNX, *OPENVINO],
+        "test": [*TEST, *TIMM, *ONNX, *OPENVINO, *TRAJECTORIES],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
