@@ -32,12 +32,16 @@ def private_ros_environment() -> Iterator[None]:
 
 @contextmanager
 def process(command: list[str]) -> Iterator[subprocess.Popen]:
-    """A child process, asked to end like by Ctrl-C when the block ends, and made to when it does not."""
+    """A child process, asked to end when the block ends, and made to when it does not.
+
+    By SIGTERM, which our programs take like Ctrl-C: SIGINT is ignored in whatever a shell started in the background,
+    and is a traceback in a program that still imports.
+    """
     child = subprocess.Popen(command, env=os.environ | transport_env())
     try:
         yield child
     finally:
-        end(child)
+        end(child, signal.SIGTERM)
 
 
 def end(child: subprocess.Popen, with_signal: int = signal.SIGINT, timeout: float = END_TIMEOUT) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -30,6 +31,10 @@ DATA_OPTIONS = (
     *("--scenes", "2", "--validation-scenes", "1", "--test-frames", "2", "--frames", "8"),
     *("--size", "80x64", "--workers", "1", "--seed", "5"),
 )
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # which is deaf to SIGINT, and so would be all that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_itemcollected(item):

@@ -44,9 +44,5 @@ def interrupted():
 
 
 def test_ctrl_c_ends_the_process_that_nobody_waits_for_any_more():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of pytest-xdist is deaf to it
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            in_own_process(interrupted)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        in_own_process(interrupted)
