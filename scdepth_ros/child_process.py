@@ -1,4 +1,4 @@
-"""Programs run beside this one: in a ROS graph of their own, ended like by Ctrl-C, and nothing left of them."""
+"""Programs run beside this one: in a ROS graph of their own, asked to end, and nothing left of them."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def private_ros_environment() -> Iterator[None]:
 
 @contextmanager
 def process(command: list[str]) -> Iterator[subprocess.Popen]:
-    """A child process, asked to end when the block ends, and made to when it does not.
-
-    By SIGTERM, which our programs take like Ctrl-C: SIGINT is ignored in whatever a shell started in the background,
-    and is a traceback in a program that still imports.
-    """
+    """A child process, asked to end when the block ends, and made to when it does not."""
     child = subprocess.Popen(command, env=os.environ | transport_env())
     try:
         yield child
     finally:
-        end(child, signal.SIGTERM)
+        end(child)
 
 
-def end(child: subprocess.Popen, with_signal: int = signal.SIGINT, timeout: float = END_TIMEOUT) -> None:
-    """Ask a process to end, and kill one that does not; shared memory that only it held, and left behind, is freed."""
+def end(child: subprocess.Popen, with_signal: int = signal.SIGTERM, timeout: float = END_TIMEOUT) -> None:
+    """Ask a process to end, and kill one that does not; shared memory that only it held, and left behind, is freed.
+
+    By SIGTERM, which our programs take like Ctrl-C: SIGINT is ignored in whatever a shell started in the background,
+    and is a traceback in a program that still imports.
+    """
     segments = _shared_memory_of(child.pid) if child.poll() is None else set()
     if child.poll() is None:
         child.send_signal(with_signal)
