@@ -42,3 +42,8 @@ class TrainingError(ScDepthError):
 
 class BackendError(ScDepthError):
     """A device or inference library that is not there."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, cut to a part of our sentence; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scdepth_core.errors import CheckpointError
+from scdepth_core.errors import CheckpointError, first_line
 
 EXPORTED_ENDINGS = (".onnx", ".xml", ".pt2")  # of `scdepth export`: without parameters by name
 
@@ -47,6 +47,6 @@ def refuse_exported(path: Path) -> None:
 def _reason(error: Exception) -> str:
     """Why torch.load refused a file; its own words about pickles tell people to switch the safety off."""
     if not isinstance(error, pickle.UnpicklingError):
-        return (str(error).splitlines() or [type(error).__name__])[0]
+        return first_line(error)
     found = re.search(r"GLOBAL (\S+)", str(error))
     return f"it holds {found[1]}, which is code" if found else "it is no checkpoint, or damaged"

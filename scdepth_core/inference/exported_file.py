@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from scdepth_core.checkpoint import load_weights
-from scdepth_core.errors import BackendError, CheckpointError
+from scdepth_core.errors import BackendError, CheckpointError, first_line
 from scdepth_core.inference.backends import FILE_ENDINGS
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional
@@ -46,7 +46,7 @@ def exported_source(path: Path) -> Source:
     except BackendError:
         raise
     except Exception as error:  # each library has its own kinds for a file that it cannot read
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CheckpointError(f"'{path}' cannot be used ({reason}) – write it with 'scdepth export'") from error
 
 

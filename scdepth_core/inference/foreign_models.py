@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from scdepth_core.errors import BackendError, ConfigError
+from scdepth_core.errors import BackendError, ConfigError, first_line
 from scdepth_core.inference.backends.libraries import unreported
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -62,7 +62,7 @@ class OnnxModel:
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has an exception of its own for each way in which a file is broken
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ConfigError(f"'{path}' cannot be read as an ONNX network ({reason}) – export it again") from error
         taken = self._session.get_inputs()
         shape = taken[0].shape

@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from scdepth_core.errors import CheckpointError
+from scdepth_core.errors import CheckpointError, first_line
 
 CLASSIFIERS = {  # and the enum of its weights
     "resnet18": "ResNet18_Weights",
@@ -53,14 +53,14 @@ def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
             cache = Path(torch.hub.get_dir()) / "checkpoints" / file
             raise CheckpointError(
                 f"ImageNet weights of {name} are not in torchvision's cache ({cache}) and cannot be downloaded "
-                f"({_first_line(error)}) – put {file} there, {choices}"
+                f"({first_line(error)}) – put {file} there, {choices}"
             ) from error
     path = Path(source) / file if Path(source).is_dir() else Path(source)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds for a file that is not a state dict
         raise CheckpointError(
-            f"cannot read ImageNet weights from '{path}' ({_first_line(error)}) – {choices}"
+            f"cannot read ImageNet weights from '{path}' ({first_line(error)}) – {choices}"
         ) from error
     with torch.device("meta"):
         wanted = _shapes(build_classifier(name).state_dict())
@@ -84,7 +84,3 @@ def _models() -> ModuleType:
 def _shapes(state: dict[str, Tensor]) -> dict[str, tuple | None]:
     """Shape of each entry; without the batch counters, which older files lack."""
     return {key: getattr(value, "shape", None) for key, value in state.items() if "num_batches_tracked" not in key}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

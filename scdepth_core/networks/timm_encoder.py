@@ -7,7 +7,7 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-from scdepth_core.errors import BackendError, CheckpointError, ConfigError
+from scdepth_core.errors import BackendError, CheckpointError, ConfigError, first_line
 
 PREFIX = "timm/"
 REDUCTIONS = (2, 4, 8, 16, 32)
@@ -35,7 +35,7 @@ class TimmEncoder(nn.Module):
             self.encoder = timm.create_model(self.name, features_only=True, pretrained=False)
         except (RuntimeError, AttributeError, ValueError, TypeError) as error:  # what it raises depends on the model
             raise ConfigError(
-                f"encoder '{name}' cannot be built by timm {timm.__version__} ({_first_line(error)}) – "
+                f"encoder '{name}' cannot be built by timm {timm.__version__} ({first_line(error)}) – "
                 "timm.list_models('*lite*') names what it has"
             ) from error
         found = dict(zip(self.encoder.feature_info.reduction(), self.encoder.feature_info.channels()))
@@ -70,7 +70,7 @@ class TimmEncoder(nn.Module):
             )
         except Exception as error:  # no connection, no weights of this name, a file of another network
             raise CheckpointError(
-                f"ImageNet weights of timm's {self.name} cannot be had from '{source}' ({_first_line(error)}) – "
+                f"ImageNet weights of timm's {self.name} cannot be had from '{source}' ({first_line(error)}) – "
                 f"{choices}"
             ) from error
         self.encoder.load_state_dict(taught.state_dict())
@@ -91,7 +91,3 @@ def _library(name: str) -> ModuleType:
             f"encoder '{name}' needs the timm library – install it with 'pip install timm', or take resnet18"
         ) from error
     return timm
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

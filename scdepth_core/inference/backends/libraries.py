@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager
 from types import ModuleType
 
-from scdepth_core.errors import BackendError, ScDepthError
+from scdepth_core.errors import BackendError, ScDepthError, first_line
 
 
 def is_installed(*modules: str) -> bool:
@@ -45,7 +45,7 @@ def failures_explained(library: str):
     except ScDepthError:
         raise
     except Exception as error:  # each library has its own kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise BackendError(f"{library} cannot run this network here ({reason}) – choose another backend") from error
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from scdepth_core.errors import BackendError
+from scdepth_core.errors import BackendError, first_line
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import failures_explained, import_optional
 from scdepth_core.inference.convert import onnx_bytes
@@ -70,7 +70,7 @@ class OnnxRuntime(Backend):
                 enable_fallback=0,  # it would say so on stdout
             )
         except (ValueError, RuntimeError) as error:  # of a provider; for a model the library has kinds of its own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise self._does_not_start(f" ({reason})") from error
         if session.get_providers()[0] != self._provider:  # it leaves out without a word what does not start
             raise self._does_not_start()
