@@ -17,6 +17,7 @@ from torch import Tensor
 
 from scdepth_core import public_checkpoints as public
 from scdepth_core.errors import CheckpointError
+from scdepth_core.finished_file import finished_file
 from scdepth_core.pickled_checkpoint import read_training_checkpoint, refuse_exported
 from scdepth_core.weights_metadata import REFERENCE_SIZE, WeightsMetadata, metadata_from_json
 
@@ -149,10 +150,8 @@ def load_network_state(network: torch.nn.Module, state: dict[str, Tensor], path:
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: WeightsMetadata) -> None:
     described = {"format": FORMAT, "metadata": json.dumps(dataclasses.asdict(metadata))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, described)
-    partial.replace(path)
+    with finished_file(path) as partial:
+        save_file(tensors, partial, described)
 
 
 def never_runs(name: str) -> bool:

@@ -23,12 +23,14 @@ class Preset:
         height, width: network input, pixels.
         depth_factor: units a metre of its 16-bit depth files.
         protocol: name of the benchmark's protocol.
+        recipe: name of the file of config/train to train with.
     """
 
     height: int
     width: int
     depth_factor: float
     protocol: str
+    recipe: str
 
 
 PROTOCOL_SETTINGS: dict[str, dict] = {
@@ -36,7 +38,7 @@ PROTOCOL_SETTINGS: dict[str, dict] = {
     for name, entry in _TABLE["protocols"].items()
 }
 PRESETS = {
-    name: Preset(*entry["size"], float(entry["depth_factor"]), entry["protocol"])
+    name: Preset(*entry["size"], float(entry["depth_factor"]), entry["protocol"], entry["recipe"])
     for name, entry in _TABLE["datasets"].items()
 }
 CAMERAS: dict[str, dict] = _TABLE["cameras"]

@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scdepth_core.finished_file import finished_file
+
 NO_VALUE = (40, 40, 40)
 
 
@@ -166,7 +168,5 @@ def _figure(inches: tuple[float, float]):
 
 def _save(figure, path: Path) -> None:
     """Write a PNG in one step; makes the folder that it is to be in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=110)
-    partial.replace(path)
+    with finished_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)

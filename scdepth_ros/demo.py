@@ -18,6 +18,7 @@ import numpy as np
 
 from scdepth_core.checkpoint import load_weights
 from scdepth_core.errors import BackendError, ScDepthError
+from scdepth_core.finished_file import finished_file
 from scdepth_ros.bag import BagReader, BagWriter
 from scdepth_ros.child_process import private_ros_environment, process
 from scdepth_ros.extraction.settings import ExtractionSettings
@@ -80,9 +81,8 @@ def run(args: argparse.Namespace) -> dict:
         "depth": errors,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    partial = args.out / "summary.json.partial"
-    partial.write_text(json.dumps(summary, indent=2) + "\n")
-    partial.replace(args.out / "summary.json")
+    with finished_file(args.out / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 

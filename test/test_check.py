@@ -16,7 +16,8 @@ from scdepth_core.data import SceneFolder
 from scdepth_core.data.doctor import examine
 from scdepth_core.data.doctor.findings import ERROR, WARNING
 from scdepth_core.data.doctor.motion import MotionRecord
-from scdepth_core.data.training_advice import training_line
+from scdepth_core.data.training_advice import SceneMeasures, training_line
+from scdepth_core.presets import PRESETS
 from scdepth_core.training.train import build_parser
 from scdepth_core.training.versions import asked_version
 
@@ -97,15 +98,34 @@ def test_the_training_line_is_one_that_train_takes(root, capsys, monkeypatch):
         ({"rotation_share": 0.4}, "--version v1"),
         ({"rotation_share": None, "parallax": None}, "--version v1"),
         ({"parallax": 0.3}, "--samples.stride 7"),
-        ({"parallax": 0.3, "longest": 10}, "--samples.stride 4"),  # 9 frames: a target between two sources
+        ({"parallax": 0.3, "frames": 10}, "--samples.stride 4"),  # 9 frames: a target between two sources
         ({"size": (1242, 375)}, "--samples.width 832"),
+        ({"size": (1242, 375), "preset": "kitti_raw"}, "config/train/kitti.yaml"),  # 832 wide as it is
+        ({"size": None, "preset": "kitti_odometry"}, "config/train/kitti.yaml"),
+        ({"preset": "nyu"}, "config/train/nyu.yaml"),
+        ({"size": (1936, 1216), "preset": "ddad"}, "--samples.width 608 --samples.height 384"),
         ({"size": (640, 480)}, "--out 'runs/my drive'"),
     ],
 )
 def test_the_training_line_follows_the_figures(figures, expected):
-    usual = {"rotation_share": 0.2, "parallax": 3.0, "longest": 50, "size": (320, 256), "has_depth": True}
-    line = training_line("data/my drive", **(usual | figures))
+    wanted = {"rotation_share": 0.2, "parallax": 3.0, "frames": 50, "size": (320, 256), "preset": "custom"} | figures
+    scenes = [SceneMeasures(split, wanted["frames"], wanted["parallax"], True) for split in ("train", "val")]
+    known = {"rotation_share": wanted["rotation_share"], "size": wanted["size"], "preset": PRESETS[wanted["preset"]]}
+    line = training_line("data/my drive", scenes, **known)
     assert expected in line and line.count("--samples") == expected.count("--samples")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_has_a_recipe_of_its_size(name):
+    """Frames of the preset's size need no --samples beside the recipe, but for DDAD, which has none of its own."""
+    line = training_line(
+        "set",
+        [SceneMeasures("train", 50, 3.0, False)],
+        rotation_share=None,
+        size=(PRESETS[name].width, PRESETS[name].height),
+        preset=PRESETS[name],
+    )
+    assert ("--samples" in line) == (name == "ddad")
 
 
 def test_a_healthy_data_set(root):

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {  # longest prefix wins
     "scdepth_core.errors": 1,
+    "scdepth_core.finished_file": 1,
     "scdepth_core.arguments": 1,
     "scdepth_core.channels": 1,
     "scdepth_core.compiling": 1,

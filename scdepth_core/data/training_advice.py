@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import yaml
+
+from scdepth_core.presets import PRESETS, Preset
 from scdepth_core.share import share_file
 
 V2_SHARE = 0.5  # rotation share from which SC-Depth V2, which takes rotation out, is worth its cost
 LEAST_PARALLAX = 1.0  # mean, pixels from frame to frame
 WANTED_PARALLAX = 2.0
-RECIPE, RECIPE_SIZE = "config/train/indoor.yaml", (320, 256)  # and the width and height of its samples
 SMALLEST, MULTIPLE = 64, 32  # rows and columns of samples, pixels: the networks halve them five times
 
 
@@ -31,44 +36,67 @@ def stride_for(parallax: float | None) -> int:
     return math.ceil(WANTED_PARALLAX / max(parallax, 0.1))
 
 
+@dataclass(frozen=True)
+class SceneMeasures:
+    """What of a scene decides how to train on it.
+
+    Attributes:
+        split: 'train' or 'val'.
+        parallax: mean motion that a turn on the spot does not explain, pixels from frame to frame; None if not known.
+    """
+
+    split: str
+    frames: int
+    parallax: float | None
+    has_depth: bool
+
+
 def training_line(
     data: str | Path,
+    scenes: Iterable[SceneMeasures],
     *,
     rotation_share: float | None,
-    parallax: float | None,
-    longest: int,
     size: tuple[int, int] | None,
-    has_depth: bool,
-) -> str:
-    """The `scdepth train` command for a data set, to be pasted into a shell.
+    preset: Preset = PRESETS["custom"],
+) -> str | None:
+    """The `scdepth train` command for a data set, to be pasted into a shell; None where it has no scene to train on.
 
     Args:
         data: its folder, as the user wrote it.
         rotation_share: share of the motion that a turn on the spot explains; None where it is not known.
-        parallax: mean of what it does not explain, pixels from frame to frame; None where it is not known.
-        longest: frames of the longest scene; the stride leaves room for a target between two sources.
         size: (width, height) of the frames as stored; None where it is not known.
-        has_depth: whether a validation scene has depth.
+        preset: what is known about the data set; gives the recipe.
 
     Raises:
         ConfigError: the shipped recipe is missing.
     """
+    train, val = _of_split(scenes := list(scenes), "train"), _of_split(scenes, "val")
+    if not train:
+        return None
+    parallax = [scene.parallax for scene in train if scene.parallax is not None]
+    shortest = min(max(scene.frames for scene in split) for split in (train, val) if split)
+    stride = min(stride_for(float(np.median(parallax)) if parallax else None), max(1, (shortest - 1) // 2))
+    recipe = share_file(f"config/train/{preset.recipe}.yaml")
+    given = yaml.safe_load(recipe.read_text(encoding="utf-8"))["samples"]
+
     words = ["scdepth", "train", "--version", "v2" if (rotation_share or 0) >= V2_SHARE else "v1"]
-    words += ["--config", _shortest(share_file(RECIPE)), "--data", str(data)]
-    words += ["--out", f"runs/{Path(data).resolve().name}"]
-    for name, wanted, given in zip(("width", "height"), _sample_size(size), RECIPE_SIZE):
-        words += [f"--samples.{name}", str(wanted)] if wanted != given else []
-    stride = min(stride_for(parallax), max(1, (longest - 1) // 2))
+    words += ["--config", _shortest(recipe), "--data", str(data), "--out", f"runs/{Path(data).resolve().name}"]
+    for name, wanted in zip(("width", "height"), _sample_size(size, preset)):
+        words += [f"--samples.{name}", str(wanted)] if wanted != given[name] else []
     words += ["--samples.stride", str(stride)] if stride > 1 else []
-    words += [] if has_depth else ["--model.validation", "photometric"]
+    words += [] if any(scene.has_depth for scene in val) else ["--model.validation", "photometric"]
     return shlex.join(words)
 
 
-def _sample_size(size: tuple[int, int] | None) -> tuple[int, int]:
-    """(width, height) for frames of this size: as many rows as in the recipe, or fewer, and their aspect."""
+def _of_split(scenes: list[SceneMeasures], split: str) -> list[SceneMeasures]:
+    return [scene for scene in scenes if scene.split == split]
+
+
+def _sample_size(size: tuple[int, int] | None, preset: Preset) -> tuple[int, int]:
+    """(width, height) for frames of this size: as many rows as the preset has, or fewer, and their aspect."""
     if size is None:
-        return RECIPE_SIZE
-    height = max(SMALLEST, min(RECIPE_SIZE[1], size[1] // MULTIPLE * MULTIPLE))
+        return preset.width, preset.height
+    height = max(SMALLEST, min(preset.height, size[1] // MULTIPLE * MULTIPLE))
     return max(SMALLEST, int(size[0] * height / size[1]) // MULTIPLE * MULTIPLE), height
 
 

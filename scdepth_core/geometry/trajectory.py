@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scdepth_core.errors import DataError
+from scdepth_core.finished_file import finished_file
 from scdepth_core.geometry.quaternion import matrix_from_quaternion, quaternion_from_matrix
 
 
@@ -96,7 +97,5 @@ def _joined(numbers: Iterable[float]) -> str:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(f"{line}\n" for line in lines))
-    partial.replace(path)
+    with finished_file(path) as partial:
+        partial.write_text("".join(f"{line}\n" for line in lines))

@@ -22,6 +22,7 @@ from typing import TypeVar
 import torch
 
 from scdepth_core.errors import BackendError
+from scdepth_core.finished_file import finished_file
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.machine import device_name
 
@@ -114,15 +115,11 @@ def _read(path: Path, key: dict) -> bytes | None:
 def _write(path: Path, key: dict, payload: bytes) -> None:
     """Put an entry into the cache in one step; a cache that cannot be written costs time, not the result."""
     head = json.dumps({"key": key, "sha256": hashlib.sha256(payload).hexdigest()}).encode()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(head + b"\n" + payload)
-        partial.replace(path)
+        with finished_file(path, f"{os.getpid()}.partial") as partial:
+            partial.write_bytes(head + b"\n" + payload)
         _prune(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         _warn_of(path.parent, error)
 
 

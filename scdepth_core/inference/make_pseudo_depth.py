@@ -13,6 +13,7 @@ from tqdm import tqdm
 from scdepth_core.arguments import image_size
 from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
 from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.finished_file import finished_file
 from scdepth_core.inference.foreign_models import DepthModel, load_model
 from scdepth_core.inference.predict import save_png
 
@@ -50,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.model, args.input_size, args.device)
     note_model(args.out, args.model, args.input_size)
     for image, target in tqdm(missing, unit="image", desc="pseudo depth", disable=None):
-        target.parent.mkdir(parents=True, exist_ok=True)
         save_png(target, to_units(pseudo_depth(model, image)))
     summary = {"out": str(args.out), "written": len(missing), "kept": len(jobs) - len(missing)}
     if args.json:
@@ -84,10 +84,8 @@ def note_model(out: Path, model: str, input_size: tuple[int, int] | None) -> Non
                 f"({own['input_size']}) – choose another OUT, or remove it"
             )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(own) + "\n")
-    partial.replace(path)
+    with finished_file(path) as partial:
+        partial.write_text(json.dumps(own) + "\n")
 
 
 def pseudo_depth(model: DepthModel, image: Path) -> np.ndarray:

@@ -16,6 +16,7 @@ from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.checkpoint import STARTER_WEIGHTS
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import ConfigError, DataError
+from scdepth_core.finished_file import finished_file
 from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator, weights_in_words
 from scdepth_core.visualization import colorize_depth
 
@@ -113,10 +114,8 @@ def save_depth(path: Path, depth: np.ndarray, depth_factor: float) -> float:
         the share of the pixels that 16 bits could not hold.
     """
     if path.suffix == ".npy":
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with finished_file(path) as partial, partial.open("wb") as file:
             np.save(file, depth)
-        partial.replace(path)
         return 0.0
     units = np.rint(depth * depth_factor)
     fits = units <= np.iinfo(np.uint16).max
@@ -129,6 +128,5 @@ def save_png(path: Path, image: np.ndarray) -> None:
     done, encoded = cv2.imencode(".png", image)
     if not done:
         raise DataError(f"'{path}' cannot be encoded from {image.dtype} {image.shape}")
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(encoded.tobytes())
-    partial.replace(path)
+    with finished_file(path) as partial:
+        partial.write_bytes(encoded.tobytes())

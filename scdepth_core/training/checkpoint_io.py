@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from scdepth_core.errors import CheckpointError
+from scdepth_core.finished_file import finished_file
 from scdepth_core.pickled_checkpoint import read_training_checkpoint
 
 RESUMABLE = ("optimizer_states", "loops", "hyper_parameters")
@@ -28,10 +29,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def save_whole(contents: dict, path: Path) -> None:
     """torch.save under a name that appears only when the file is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(contents, partial)
-    partial.replace(path)
+    with finished_file(path) as partial:
+        torch.save(contents, partial)
 
 
 def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False) -> None:

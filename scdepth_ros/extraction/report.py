@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scdepth_core.data.training_advice import training_line, version_advice
+from scdepth_core.data.training_advice import SceneMeasures, training_line, version_advice
 
 
 @dataclass
@@ -138,17 +138,11 @@ class ExtractionReport:
         Raises:
             ConfigError: the shipped recipe is missing.
         """
-        train, val = self._split("train"), self._split("val")
-        if not train:
-            return None
-        parallax = [scene.parallax for scene in train if scene.parallax is not None]
         return training_line(
             self.output,
+            [SceneMeasures(scene.split, scene.kept, scene.parallax, scene.depth > 0) for scene in self.scenes],
             rotation_share=self.rotation_share,
-            parallax=float(np.median(parallax)) if parallax else None,
-            longest=min(max(scene.kept for scene in split) for split in (train, val) if split),
             size=self.size,
-            has_depth=any(scene.depth for scene in val),
         )
 
     def _split(self, split: str) -> list[SceneReport]:

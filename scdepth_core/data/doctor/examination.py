@@ -14,8 +14,9 @@ from scdepth_core.data.doctor.findings import ERROR, WARNING, Finding, SceneFigu
 from scdepth_core.data.doctor.motion import MotionRecord
 from scdepth_core.data.frame_selection import BLURRED, STATIC
 from scdepth_core.data.scene_folder import DEPTH_SUFFIXES, Scene, SceneFolder, image_files, read_scene
-from scdepth_core.data.training_advice import training_line, version_advice
+from scdepth_core.data.training_advice import SceneMeasures, training_line, version_advice
 from scdepth_core.errors import DataError
+from scdepth_core.presets import PRESETS, Preset
 
 LISTINGS = {"train.txt": "train", "val.txt": "val"}
 FEWEST_FRAMES = 3  # a target between two sources
@@ -27,9 +28,11 @@ class Examination:
     """What was found.
 
     Attributes:
+        preset: what is known about the data set; that of 'custom' where its dataset.yaml cannot be read.
         scenes: figures of each scene that could be read; testing: how many test images there are.
     """
 
+    preset: Preset = PRESETS["custom"]
     findings: list[Finding] = field(default_factory=list)
     scenes: list[SceneFigures] = field(default_factory=list)
     testing: int = 0
@@ -57,17 +60,12 @@ class Examination:
 
     def training_line(self, data: Path) -> str | None:
         """The `scdepth train` command for this data set; None where it has no scene to train on."""
-        train, val = ([scene for scene in self.scenes if scene.split == split] for split in LISTINGS.values())
-        if not train:
-            return None
-        parallax = [scene.parallax for scene in train if scene.parallax is not None]
         return training_line(
             data,
+            [SceneMeasures(scene.split, scene.frames, scene.parallax, scene.depths > 0) for scene in self.scenes],
             rotation_share=self.rotation_share,
-            parallax=float(np.median(parallax)) if parallax else None,
-            longest=min(max(scene.frames for scene in split) for split in (train, val) if split),
-            size=next(((scene.width, scene.height) for scene in train if scene.width), None),
-            has_depth=any(scene.depths for scene in val),
+            size=next(((scene.width, scene.height) for scene in self.scenes if scene.width), None),
+            preset=self.preset,
         )
 
 
@@ -75,6 +73,7 @@ class Examination:
 class _Description:
     """What dataset.yaml says: units a metre of depth files, (height, width) of frames; None where it does not."""
 
+    preset: Preset
     depth_factor: float | None
     size: tuple[int, int] | None
 
@@ -82,10 +81,10 @@ class _Description:
     def read(cls, folder: SceneFolder, found: list[Finding]) -> _Description:
         try:
             size = tuple(folder.attributes.get(name) for name in ("height", "width"))
-            return cls(folder.depth_factor, None if None in size else size)
+            return cls(folder.preset, folder.depth_factor, None if None in size else size)
         except DataError as error:
             found.append(Finding.refused("dataset.yaml", folder.root / "dataset.yaml", error, "correct it"))
-            return cls(None, None)
+            return cls(PRESETS["custom"], None, None)
 
 
 def examine(
@@ -99,6 +98,7 @@ def examine(
     """
     result = Examination()
     described = _Description.read(folder, result.findings)
+    result.preset = described.preset
     scenes, tests = _listed_scenes(folder, result.findings), _test_pairs(folder, result.findings)
     total, done = sum(len(scene.images[:frames]) for _, scene in scenes) + len(tests), 0
     for split, scene in scenes:
