@@ -13,6 +13,7 @@ from scdepth_core.checkpoint import STARTER_WEIGHTS
 from scdepth_core.inference.backends import KINDS
 from scdepth_core.inference.backends.libraries import is_installed
 from scdepth_core.inference.benchmark import measurement
+from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.benchmark.measurement import Row, measure
 from scdepth_core.inference.benchmark.report import markdown
 
@@ -93,6 +94,20 @@ def test_a_small_network_is_compared_with_resnet18(capsys):
 def test_networks_of_several_sizes_are_refused(untrained_weights, capsys):
     assert cli.main(["bench", "infer", "--weights", str(untrained_weights), str(STARTER_WEIGHTS)]) == 1
     assert "inputs of 128x96 and 96x64 cannot be compared – choose one size for all" in capsys.readouterr().err
+
+
+def test_a_row_that_fails_while_it_predicts_does_not_end_the_others(untrained_weights, monkeypatch, capsys):
+    class Full:
+        def predict(self, pixels):
+            raise RuntimeError("CUDA out of memory.\nTried to allocate")
+
+    load = Candidate.load
+    monkeypatch.setattr(Candidate, "load", lambda self: Full() if self.backend == "onnxruntime" else load(self))
+    options = ("--backends", "onnxruntime", "torch", "--rounds", 1, "--no-memory", "--json")
+    assert bench(untrained_weights, *options) == 0
+    _, full, torch_row = json.loads(capsys.readouterr().out)["rows"]
+    assert full["reason"] == "CUDA out of memory." and full["median_ms"] is None
+    assert torch_row["reason"] == "" and torch_row["median_ms"] > 0
 
 
 def test_int8_says_what_it_needs(untrained_weights, monkeypatch, capsys):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scdepth_core.errors import ScDepthError
+from scdepth_core.errors import ScDepthError, first_line
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.benchmark.candidates import Candidate
 from scdepth_core.inference.parity import depth_change, random_frames
@@ -61,7 +61,7 @@ class Plain:
 
 
 def load_row(candidate: Candidate) -> tuple[Row, Backend | None]:
-    """A row and its backend; where it cannot run here, the reason and None."""
+    """A row and its backend, which has predicted once; where it cannot run here, the reason and None."""
     row = Row(candidate.name, candidate.reference.name)
     if candidate.is_int8 and "int8" not in cpu_features():
         row.reason = "this CPU has no instructions for int8 (VNNI or AMX)"
@@ -72,10 +72,11 @@ def load_row(candidate: Candidate) -> tuple[Row, Backend | None]:
     started = time.perf_counter()
     try:
         ready = candidate.load()
-    except ScDepthError as error:
-        row.reason = str(error)
+        row.load_s = time.perf_counter() - started
+        ready.predict(np.zeros(candidate.network.open().shape, np.uint8))
+    except (ScDepthError, RuntimeError) as error:  # such as no memory left on the device
+        row.reason = first_line(error)
         return row, None
-    row.load_s = time.perf_counter() - started
     return row, ready
 
 
