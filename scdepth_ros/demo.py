@@ -23,6 +23,7 @@ from scdepth_ros.bag import BagReader, BagWriter
 from scdepth_ros.child_process import private_ros_environment, process
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import Topics, base_topic, find_topics
+from scdepth_ros.lost_messages import loss_sentences
 from scdepth_ros.messages import decode_camera_info
 from scdepth_ros.ros_arguments import INTERRUPTED, positive_number
 from scdepth_ros.topics import CLOUD, DEPTH
@@ -30,6 +31,7 @@ from scdepth_ros.topics import CLOUD, DEPTH
 UNSEEN_SEED = 900_007  # no data set of `scdepth synthesize` has it
 START_TIMEOUT, QUIET = 120.0, 3.0  # seconds for the node to become active; without depth until the demo is over
 CLOUD_COLUMNS = 160
+QUEUE_CURE = "they came faster than this machine records – try a smaller --rate"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -123,6 +125,7 @@ def play_and_record(source: Path, output: Path, topics: Topics, width: int, args
             return {
                 "frames_out": recorder.received[f"/{DEPTH}"],
                 "clouds_out": recorder.received[f"/{CLOUD}"],
+                "losses": loss_sentences(recorder.lost, QUEUE_CURE),
                 "latency_ms": {
                     name: round(1e3 * float(np.percentile(recorder.latencies or [float("nan")], share)), 1)
                     for name, share in (("p50", 50), ("p95", 95))
@@ -157,6 +160,8 @@ def print_summary(summary: dict, out: Path) -> None:
     latency = summary["latency_ms"]
     print(f"\n{summary['bag']} with {summary['weights']}, {summary['seconds']:.0f} s in all")
     print(f"  frames   {summary['frames_in']} in, {summary['frames_out']} depth and {summary['clouds_out']} clouds out")
+    for sentence in summary["losses"]:
+        print(f"  lost     {sentence}")
     print(f"  latency  {latency['p50']:.0f} ms p50, {latency['p95']:.0f} ms p95 (image received to depth received)")
     depth = summary["depth"]
     if depth:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 TRANSPORT_CURE = (
     "most often the shared-memory segment of the sender is too small for its images – start the camera driver with "
@@ -53,3 +53,21 @@ class LostMessages:
         else:
             self._settled, self._missing, self._reported = self.in_queue, 0, 0
         self._last, self._publishers = number, publishers
+
+
+def loss_sentences(lost: Mapping[str, LostMessages], queue_cure: str) -> list[str]:
+    """A sentence with its cause and cure for each kind of loss that there was.
+
+    Args:
+        lost: by topic.
+        queue_cure: what to do about messages that came faster than they were taken.
+    """
+    kinds = (
+        ("on the way", {topic: losses.on_the_way for topic, losses in lost.items()}, TRANSPORT_CURE),
+        ("in the queue", {topic: losses.in_queue for topic, losses in lost.items()}, queue_cure),
+    )
+    sentences = []
+    for where, counts, cure in kinds:
+        if listed := " and ".join(f"{count} of {topic}" for topic, count in counts.items() if count):
+            sentences.append(f"messages were lost {where}, {listed}: {cure}")
+    return sentences

@@ -197,9 +197,8 @@ class _Recorder:
 
 def _nothing_came(recorder: _Recorder, session: RecordingSession) -> BagError:
     """The sentence for an empty recording."""
-    why = recorder.topics.why_nothing_came(recorder.names)
-    lost = "".join(f"; {sentence}" for sentence in session.counts.losses())
-    return BagError(f"nothing was recorded: {why}{lost}")
+    why = f"nothing was recorded: {recorder.topics.why_nothing_came(recorder.names)}"
+    return BagError("; ".join([why, *session.counts.losses()]))
 
 
 def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSession, recorder, reason: str) -> None:

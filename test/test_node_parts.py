@@ -14,7 +14,7 @@ import yaml
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.frame_statistics import Snapshot, Statistics, Troubles
-from scdepth_ros.lost_messages import LostMessages
+from scdepth_ros.lost_messages import LostMessages, loss_sentences
 from scdepth_ros.messages import converter, decode_image
 from scdepth_ros.messages.layout import COLOR_ENCODINGS
 from scdepth_ros.newest_slot import NewestSlot
@@ -178,6 +178,16 @@ def test_lost_messages_are_told_by_reports_and_by_gaps_in_the_numbers():
     reported = []
     heard(LostMessages(reported.append), 3, one[4], 1)
     assert reported == [3, 1]
+
+
+def test_losses_are_told_with_cause_and_cure():
+    lost = {"/image": LostMessages(), "/quiet": LostMessages(), "/cloud": LostMessages()}
+    heard(lost["/image"], (1, 1), 3, (5, 1))
+    heard(lost["/cloud"], (1, 1), (4, 1))
+    way, queue = loss_sentences(lost, "write less")
+    assert way.startswith("messages were lost on the way, 3 of /image: most often the shared-memory segment")
+    assert queue == "messages were lost in the queue, 2 of /cloud: write less"
+    assert loss_sentences({"/quiet": LostMessages()}, "write less") == []
 
 
 def test_diagnostics_are_quiet_when_all_is_well():

@@ -33,7 +33,7 @@ class DepthRecorder:
         info_topic: of its calibration; listened to so that a player that waits for two subscribers waits for this one.
 
     Attributes:
-        received: number of messages by topic.
+        received: number of messages by topic; lost: those that never came, by topic.
         latencies: seconds from an image's arrival here to that of its depth, frame by frame.
         last: monotonic time of the newest depth image.
     """
@@ -49,6 +49,7 @@ class DepthRecorder:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         recorder = TopicRecorder(self._node, self._take)
+        self.lost = recorder.lost
         recorder.subscribe(image_topic, IMAGE_TYPES[image_topic.endswith("/compressed")])
         recorder.subscribe(info_topic, RECORDED[INFO])
         for topic, type_name in RECORDED.items():

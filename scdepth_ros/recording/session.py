@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from scdepth_ros.bag_writer import BagWriter
-from scdepth_ros.lost_messages import TRANSPORT_CURE, LostMessages
+from scdepth_ros.lost_messages import LostMessages, loss_sentences
 from scdepth_ros.recording.motion_gate import MotionGate
 from scdepth_ros.recording.serialized import Serialized
 
@@ -54,12 +54,7 @@ class Counts:
 
     def losses(self) -> list[str]:
         """A sentence with its cause and cure for each kind of loss that there was."""
-        kinds = (("on the way", self._on_the_way(), TRANSPORT_CURE), ("in the queue", self._in_queue(), _QUEUE_CURE))
-        return [
-            f"messages were lost {where}, {' and '.join(f'{n} of {topic}' for topic, n in numbers.items())}: {cure}"
-            for where, numbers, cure in kinds
-            if numbers
-        ]
+        return loss_sentences(self.lost, _QUEUE_CURE)
 
     def _on_the_way(self) -> dict[str, int]:
         return {topic: lost.on_the_way for topic, lost in self.lost.items() if lost.on_the_way}

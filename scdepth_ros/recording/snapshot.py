@@ -13,10 +13,12 @@ from rclpy.signals import SignalHandlerOptions
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag_writer import BagWriter
+from scdepth_ros.lost_messages import loss_sentences
 from scdepth_ros.recording.session import RecordingSession
 from scdepth_ros.recording.topic_recorder import TopicRecorder
 
 _LOOK_PERIOD = 0.2  # seconds
+_QUEUE_CURE = "they came faster than they could be written – name fewer topics"
 
 
 def record_for(seconds: float, path: Path, names: Collection[str] = ()) -> None:
@@ -44,8 +46,13 @@ def record_for(seconds: float, path: Path, names: Collection[str] = ()) -> None:
                     recorder.subscribe_to_published(names, bag.add_topic)
                     look = now + _LOOK_PERIOD
                 executor.spin_once(timeout_sec=min(_LOOK_PERIOD, end - now))
+            losses = loss_sentences(recorder.lost, _QUEUE_CURE)
             if not session.counts.written:
-                raise BagError(f"nothing came within {seconds:g} s: {recorder.why_nothing_came(names)}")
+                raise BagError(
+                    "; ".join([f"nothing came within {seconds:g} s: {recorder.why_nothing_came(names)}", *losses])
+                )
+            for sentence in losses:
+                node.get_logger().warning(sentence)
     finally:
         executor.shutdown()
         node.destroy_node()
