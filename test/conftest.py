@@ -18,7 +18,16 @@ from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
 
 with contextlib.suppress(ImportError):  # where ROS 2 is not installed, tests with nodes skip
-    from ros_harness import bench  # noqa: F401 - a fixture
+    from ros_harness import RosProcess, bench  # noqa: F401 - bench is a fixture
+
+    @pytest.fixture(autouse=True)
+    def nothing_left_running():
+        """Processes that a test started and, having failed, did not stop; those of its module's fixtures stay."""
+        before = list(RosProcess.running)
+        yield
+        for process in [process for process in RosProcess.running if process not in before]:
+            process.stop()
+
 
 # Files that start nodes. They run one after the other, also where several workers share the tests: nodes that wait for
 # a core miss their deadlines, and each file would take the shared memory of another for its own left-overs.

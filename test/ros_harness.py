@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -47,7 +48,13 @@ def wait_for(condition, timeout=20.0, step=lambda: time.sleep(0.02), what="the c
 
 
 class RosProcess:
-    """`python -m MODULE ARGUMENTS` in this run's ROS domain, its output collected line by line."""
+    """`python -m MODULE ARGUMENTS` in this run's ROS domain, its output collected line by line.
+
+    Attributes:
+        running: all that were started and not stopped; what a test that failed leaves of them, conftest stops.
+    """
+
+    running: ClassVar[list[RosProcess]] = []
 
     def __init__(self, module: str, *arguments: str, env: dict[str, str] | None = None):
         environment = {
@@ -68,6 +75,7 @@ class RosProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.running.append(self)
 
     @property
     def output(self) -> str:
@@ -91,6 +99,8 @@ class RosProcess:
         started = time.monotonic()
         end(self.process, with_signal, timeout)
         self._reader.join(2)
+        if self in self.running:
+            self.running.remove(self)
         return time.monotonic() - started
 
     def _read(self) -> None:

@@ -75,6 +75,17 @@ def ask(bench, service, kind=Trigger, **request):
     return answer.success, answer.message
 
 
+def measure_by_reference(bench, depths, units, scale):
+    """Twelve frames beside a reference depth that makes a unit `scale` metres; returns the depth of the last one."""
+    publisher = bench.node.create_publisher(Image, "reference_depth", BEST_EFFORT)
+    bench.wait_for(publisher.get_subscription_count, what="a subscription to reference_depth")
+    reference = encode_depth((scale * units).astype(np.float32), bench.header())
+    for _ in range(12):
+        metres = send(bench, depths, reference, publisher)
+    bench.node.destroy_publisher(publisher)
+    return metres
+
+
 def test_depth_becomes_metric_by_reference_depth(node, bench, depths, units, weights):
     assert "depth is not metric" in node.output
     np.testing.assert_allclose(send(bench, depths), units, rtol=1e-3)
@@ -82,12 +93,7 @@ def test_depth_becomes_metric_by_reference_depth(node, bench, depths, units, wei
     level, sentence, values = bench.diagnostics()["scale"]
     assert level == WARN and sentence.startswith("not metric") and values["source"] == "reference_depth"
     scales = bench.listen("/depth_node/scale", Float64)
-    publisher = bench.node.create_publisher(Image, "reference_depth", BEST_EFFORT)
-    bench.wait_for(publisher.get_subscription_count, what="a subscription to reference_depth")
-    reference = encode_depth((SCALE * units).astype(np.float32), bench.header())
-    for _ in range(12):
-        metres = send(bench, depths, reference, publisher)
-    np.testing.assert_allclose(metres, SCALE * units, rtol=2e-3)
+    np.testing.assert_allclose(measure_by_reference(bench, depths, units, SCALE), SCALE * units, rtol=2e-3)
     bench.wait_for(lambda: scales and abs(scales[-1].data - SCALE) < 0.01, what="~/scale")
     level, sentence, values = bench.diagnostics()["scale"]
     assert level == OK and sentence.startswith("metric, 3 metres per unit ±") and values["frozen"] == "false"
@@ -95,13 +101,10 @@ def test_depth_becomes_metric_by_reference_depth(node, bench, depths, units, wei
 
 
 def test_a_frozen_scale_stays_and_is_saved(node, bench, depths, units, weights):
+    measure_by_reference(bench, depths, units, SCALE)
     success, message = ask(bench, "freeze_scale", SetBool, data=True)
     assert success and message.startswith("the scale is frozen at 3")
-    publisher = bench.node.create_publisher(Image, "reference_depth", BEST_EFFORT)
-    bench.wait_for(publisher.get_subscription_count, what="a subscription to reference_depth")
-    for _ in range(8):
-        metres = send(bench, depths, encode_depth((9 * units).astype(np.float32), bench.header()), publisher)
-    np.testing.assert_allclose(metres, SCALE * units, rtol=2e-3)
+    np.testing.assert_allclose(measure_by_reference(bench, depths, units, 3 * SCALE), SCALE * units, rtol=2e-3)
     assert bench.diagnostics()["scale"][2]["frozen"] == "true"
     success, message = ask(bench, "save_scale")
     assert success and message.endswith(f"metres per unit written into '{weights}'")
