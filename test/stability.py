@@ -23,6 +23,7 @@ import torch
 
 from scdepth_core import cli
 from scdepth_core.data import PseudoDepth, SceneFolder
+from scdepth_core.networks.depth_net import DECODERS
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.progress import ImageProgressBar
 from scdepth_core.training.versions import VERSIONS
@@ -129,18 +130,21 @@ def main() -> int:
     parser.add_argument("--version", choices=list(VERSIONS), default="v1")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--encoder", default="resnet18", help="a small one takes half the time")
+    parser.add_argument("--decoder", choices=list(DECODERS), default="full")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
             root = laced_data(Path(folder) / "laced")
-            watch = train(root, args.version, args.steps, args.precision, learning_rate=args.learning_rate)
+            networks = {"encoder": args.encoder, "decoder": args.decoder}
+            watch = train(root, args.version, args.steps, args.precision, learning_rate=args.learning_rate, **networks)
         except AssertionError as error:
             print(f"{args.version}: {error}", file=sys.stderr)
             return 1
     print(
-        f"{args.version}, {args.precision}: {args.steps} steps, every one of {', '.join(sorted(watch.seen))} and every "
-        f"gradient finite; largest gradient norm {watch.worst[0]:.3g} in step {watch.worst[1]}, {watch.empty} steps "
-        "without a pixel to learn from"
+        f"{args.version}, {args.encoder}, {args.precision}: {args.steps} steps, every one of "
+        f"{', '.join(sorted(watch.seen))} and every gradient finite; largest gradient norm {watch.worst[0]:.3g} in "
+        f"step {watch.worst[1]}, {watch.empty} steps without a pixel to learn from"
     )
     return 0
 
