@@ -105,11 +105,13 @@ class FiniteWatch(pl.Callback):
         self.empty += terms["coverage"].item() == 0
 
 
-def train(root: Path, version: str, steps: int, precision: str = "32-true", **options) -> FiniteWatch:
+def train(
+    root: Path, version: str, steps: int, precision: str = "32-true", batch_size: int = 4, **options
+) -> FiniteWatch:
     """Train a version on a data set; AssertionError when something is not finite."""
     pl.seed_everything(0, verbose=False)
     model = VERSIONS[version](pretrained="none", **options)
-    samples = SequenceDataModule(root, 64, 96, batch_size=4, workers=0, pseudo_depth=PseudoDepth("depth"))
+    samples = SequenceDataModule(root, 64, 96, batch_size=batch_size, workers=0, pseudo_depth=PseudoDepth("depth"))
     watch = FiniteWatch()
     trainer = pl.Trainer(
         max_steps=steps,
@@ -129,6 +131,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--version", choices=list(VERSIONS), default="v1")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--encoder", default="resnet18", help="a small one takes half the time")
     parser.add_argument("--decoder", choices=list(DECODERS), default="full")
@@ -136,8 +139,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             root = laced_data(Path(folder) / "laced")
-            networks = {"encoder": args.encoder, "decoder": args.decoder}
-            watch = train(root, args.version, args.steps, args.precision, learning_rate=args.learning_rate, **networks)
+            options = {name: getattr(args, name) for name in ("batch_size", "learning_rate", "encoder", "decoder")}
+            watch = train(root, args.version, args.steps, args.precision, **options)
         except AssertionError as error:
             print(f"{args.version}: {error}", file=sys.stderr)
             return 1
