@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -11,10 +9,8 @@ from torch import Tensor
 
 from scdepth_core.errors import ConfigError
 from scdepth_core.networks.normalization import denormalize
+from scdepth_core.training.step import Views
 from scdepth_core.visualization import colorize_depth
-
-if TYPE_CHECKING:
-    from scdepth_core.training.base import Views
 
 DEPTHS = ("depth", "pseudo_depth")  # shown in the colours of depth, each in its own range
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from scdepth_core.losses import consistency_loss, edge_aware_smoothness
-from scdepth_core.training.base import SCDepthModule, StepLoss
+from scdepth_core.training.base import SCDepthModule
 from scdepth_core.training.pictures import view_pictures
+from scdepth_core.training.step import StepLoss
 
 
 @dataclass(frozen=True)

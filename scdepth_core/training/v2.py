@@ -26,8 +26,9 @@ from scdepth_core.losses import (
 )
 from scdepth_core.networks import RectifyNet
 from scdepth_core.networks.normalization import denormalize
-from scdepth_core.training.base import SCDepthModule, StepLoss, Views
+from scdepth_core.training.base import SCDepthModule
 from scdepth_core.training.pictures import view_pictures
+from scdepth_core.training.step import StepLoss, Views
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from scdepth_core.losses import (
     normals_known,
     surface_normals,
 )
-from scdepth_core.training.base import SCDepthModule, StepLoss
+from scdepth_core.training.base import SCDepthModule
 from scdepth_core.training.pictures import view_pictures
+from scdepth_core.training.step import StepLoss
 
 
 @dataclass(frozen=True)
