@@ -28,9 +28,12 @@ from tqdm import tqdm
 from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
 from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
 from scdepth_core.losses import (
+    TRUSTED_ROTATION,
+    drawn_rotation,
     photometric_error,
     pseudo_rotation,
     rotation_consistency_loss,
+    rotation_equivariance_loss,
     rotation_triplet_loss,
 )
 from scdepth_core.losses.reduction import masked_mean
@@ -76,10 +79,11 @@ def loss_of_pairs(module: SCDepthV2, target: Tensor, source: Tensor, K: Tensor) 
     """What V2 asks of RectifyNet, where the two views differ by a rotation alone."""
     rectified = module.rectify([target, source], K)
     (before,) = rectified.rotations
-    pseudo = pseudo_rotation(before)
-    after, found = module.rotations_after([target, source], rectified, pseudo, K)
+    pseudo, drawn = pseudo_rotation(before), drawn_rotation(len(before), TRUSTED_ROTATION[1], device=before.device)
+    said = module.rotations_after([target, source], rectified, pseudo, drawn, K)
     photometric = masked_mean(photometric_error(target, rectified.frames[1]), rectified.seen[1])
-    return photometric + rotation_consistency_loss(found, pseudo) + rotation_triplet_loss(before, after)
+    taught = rotation_consistency_loss(said.known, pseudo) + rotation_equivariance_loss(before, said.turned, drawn)
+    return photometric + taught + rotation_triplet_loss(before, said.rectified)
 
 
 def main() -> int:

@@ -91,7 +91,14 @@ def test_gradients_are_clipped(saved):
 
 def test_curves_and_pictures(run):
     events = EventAccumulator(str(run / "log")).Reload()
-    terms = {"photometric", "geometry", "smoothness", "rotation_consistency", "rotation_triplet"}
+    terms = {
+        "photometric",
+        "geometry",
+        "smoothness",
+        "rotation_consistency",
+        "rotation_triplet",
+        "rotation_equivariance",
+    }
     scalars = terms | {"total", "coverage", "rotation_before", "rotation_after"}
     assert {f"train/{name}" for name in scalars} <= set(events.Tags()["scalars"])
     pictures = {"target", "depth", "warp", "mask", "consistency", "error", "rectified"}

@@ -22,6 +22,7 @@ from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.geometry.pose import euler_to_matrix, rotation_angle
 from scdepth_core.geometry.warping import inverse_rotation_warp
 from scdepth_core.losses import (
+    drawn_rotation,
     dynamic_ranking_loss,
     fill_unseen,
     normal_matching_loss,
@@ -30,6 +31,7 @@ from scdepth_core.losses import (
     photometric_error,
     pseudo_rotation,
     rotation_consistency_loss,
+    rotation_equivariance_loss,
     rotation_triplet_loss,
     surface_normals,
 )
@@ -83,18 +85,59 @@ def test_drawn_rotations_are_uniform():
 def test_rotation_terms_by_hand():
     found, pseudo = torch.tensor([[0.1, 0.0, -0.1]]), torch.tensor([[0.05, 0.05, -0.1]])
     assert rotation_consistency_loss(found, pseudo).item() == pytest.approx(0.1 / 3)
-    before = torch.tensor([[0.09, -0.09, 0.09], [0.03, 0.03, 0.03]], requires_grad=True)
-    after = torch.tensor([[0.01, 0.01, -0.01], [0.02, -0.02, 0.02]], requires_grad=True)
-    loss = rotation_triplet_loss(before, after)  # 0.01 - 0.09 + 0.05 < 0; 0.02 - 0.03 + 0.05 = 0.04
-    assert loss.item() == pytest.approx(0.02)
-    loss.backward()
-    assert before.grad is None
-    assert (after.grad[0] == 0).all() and (after.grad[1].sign() == after[1].sign()).all()
     before, after = torch.tensor([[0.09, 0.0, -0.03]], requires_grad=True), torch.tensor([[0.01, -0.01, 0.01]])
-    reference = rotation_triplet_loss(before, after, reference_numerics=True)  # -0.03, 0.06 and 0.03, cut off at 0
-    assert reference.item() == pytest.approx(0.03)
-    reference.backward()
-    assert torch.allclose(before.grad, torch.tensor([[0.0, 0.0, 1 / 3]]))
+    after.requires_grad_()
+    loss = rotation_triplet_loss(before, after)  # -0.03, 0.06 and 0.03, cut off at 0
+    assert loss.item() == pytest.approx(0.03)
+    loss.backward()
+    assert torch.allclose(before.grad, torch.tensor([[0.0, 0.0, 1 / 3]]))  # at 0 it has no direction
+    assert torch.allclose(after.grad, torch.tensor([[0.0, -1 / 3, 1 / 3]]))
+
+
+def angles_of(R):
+    """(B, 3) about x, y, z of rotations Rx Ry Rz."""
+    return torch.stack(
+        [torch.atan2(-R[:, 1, 2], R[:, 2, 2]), R[:, 0, 2].asin(), torch.atan2(-R[:, 0, 1], R[:, 0, 0])], 1
+    )
+
+
+def test_a_turned_source_is_so_much_less_turned():
+    """r^-1 f(t, s) is what is left: none for a network that is right, half of the drawn angle for one that halves."""
+    before, drawn = torch.tensor([[0.05, -0.02, 0.08]]), torch.tensor([[-0.04, 0.07, 0.03]])
+    right = angles_of(euler_to_matrix(drawn).transpose(1, 2) @ euler_to_matrix(before))
+    assert rotation_equivariance_loss(before, right, drawn).item() == pytest.approx(0, abs=1e-7)
+    about_x = torch.tensor([[0.06, 0.0, 0.0]])
+    assert rotation_equivariance_loss(about_x / 2, torch.zeros(1, 3), about_x).item() == pytest.approx(
+        math.sin(0.03) / 3, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
+def test_a_network_that_calls_rotations_small_is_pulled_back(share):
+    """It says `share` of every rotation between two views; each term that sees two views makes it say more."""
+    true, drawn = 0.05 * torch.randn(16, 3, generator=seeded()), drawn_rotation(16, 0.1, seeded(1))
+    for term in (
+        lambda k: rotation_triplet_loss(k * true, k * (true - k * true)),
+        lambda k: rotation_equivariance_loss(k * true, k * (true - drawn), drawn),
+    ):
+        said = torch.tensor(share, requires_grad=True)
+        term(said).backward()
+        assert said.grad < 0
+
+
+def test_warps_compose_as_the_equivariance_term_says():
+    """The source turned by r, and then by r^-1 M, is the source turned by M."""
+    u, v = torch.meshgrid(torch.arange(96.0), torch.arange(64.0), indexing="xy")
+    source = torch.stack([torch.sin(u / 9) * torch.cos(v / 7), torch.sin(u / 13 + v / 11)])[None]
+    K = torch.tensor([[[80.0, 0, 47.5], [0, 80, 31.5], [0, 0, 1]]])
+    M, r = torch.tensor([[0.05, -0.03, 0.06]]), torch.tensor([[-0.04, 0.05, 0.02]])
+    once, seen_once = inverse_rotation_warp(source, M, K)
+    turned, seen_turned = inverse_rotation_warp(source, r, K)
+    left = angles_of(euler_to_matrix(r).transpose(1, 2) @ euler_to_matrix(M))
+    twice, seen_twice = inverse_rotation_warp(turned, left, K)
+    everything, _ = inverse_rotation_warp(seen_turned.float(), left, K)
+    seen = (seen_once & seen_twice & (everything > 0.999)).expand_as(once)
+    assert seen.float().mean() > 0.7 and (once - twice)[seen].abs().max() < 0.02
 
 
 def test_gradients_of_the_rotation_terms():
@@ -102,6 +145,10 @@ def test_gradients_of_the_rotation_terms():
     other = 0.1 * torch.randn(4, 3, generator=seeded(1), dtype=torch.float64)
     assert gradcheck(lambda x: rotation_consistency_loss(x, other), r)
     assert gradcheck(lambda x: rotation_triplet_loss(other, x), r)
+    assert gradcheck(lambda x: rotation_triplet_loss(x, other), r)
+    third = 0.1 * torch.randn(4, 3, generator=seeded(2), dtype=torch.float64)
+    assert gradcheck(lambda x: rotation_equivariance_loss(x, other, third), r)
+    assert gradcheck(lambda x: rotation_equivariance_loss(other, x, third), r)
 
 
 # --- V2 -----------------------------------------------------------------------------------------------------------

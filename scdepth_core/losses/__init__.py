@@ -20,6 +20,7 @@ from scdepth_core.losses.rotation import (
     fill_unseen,
     pseudo_rotation,
     rotation_consistency_loss,
+    rotation_equivariance_loss,
     rotation_magnitude,
     rotation_triplet_loss,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "photometric_error",
     "pseudo_rotation",
     "rotation_consistency_loss",
+    "rotation_equivariance_loss",
     "rotation_magnitude",
     "rotation_triplet_loss",
     "ssim_error",

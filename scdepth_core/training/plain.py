@@ -12,7 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
-from scdepth_core.losses import dynamic_ranking_loss, normal_ranking_loss, pseudo_rotation
+from scdepth_core.losses import (
+    TRUSTED_ROTATION,
+    drawn_rotation,
+    dynamic_ranking_loss,
+    normal_ranking_loss,
+    pseudo_rotation,
+)
 from scdepth_core.networks.normalization import normalize
 from scdepth_core.training.base import SCDepthModule
 
@@ -123,17 +129,30 @@ def _smoothness(depth: Tensor, image: Tensor) -> Tensor:
 
 
 def _rectify(module, target: Tensor, sources: list[Tensor], K: Tensor) -> tuple[list, list, dict[str, Tensor]]:
-    """Sources turned into the target's orientation, where they hold a picture, and the two terms of V2."""
+    """Sources turned into the target's orientation, where they hold a picture, and what V2 asks of RectifyNet."""
     rotations = [module.rectify_net(target, source) for source in sources]
     turned = [_turn(source, rotation, K) for source, rotation in zip(sources, rotations)]
     before = torch.cat(rotations)
-    pseudo = pseudo_rotation(before, module.step_generator())
-    known = [_turn(source, rotation, K) for source, rotation in zip(sources, pseudo.chunk(len(sources)))]
-    shown, shown_known = ([_filled(*pair, s) for pair, s in zip(pairs, sources)] for pairs in (turned, known))
+    generator = module.step_generator()
+    pseudo = pseudo_rotation(before, generator)
+    drawn = drawn_rotation(len(before), TRUSTED_ROTATION[1], generator, before.device)
+    known, aside = (
+        [_turn(source, rotation, K) for source, rotation in zip(sources, rotations.chunk(len(sources)))]
+        for rotations in (pseudo, drawn)
+    )
+    shown, shown_known, shown_aside = (
+        [_filled(*pair, source) for pair, source in zip(pairs, sources)] for pairs in (turned, known, aside)
+    )
     after = torch.cat([module.rectify_net(target, image) for image in shown])
     found = torch.cat([module.rectify_net(image, source) for image, source in zip(shown_known, sources)])
-    margin = after.abs().mean(1) - before.abs().mean(1).detach() + 0.05
-    terms = {"rotation_consistency": (found - pseudo).abs().mean(), "rotation_triplet": margin.clamp(min=0).mean()}
+    less = torch.cat([module.rectify_net(target, image) for image in shown_aside])
+    left = euler_to_matrix(less) @ euler_to_matrix(before).transpose(1, 2) @ euler_to_matrix(drawn)
+    angles = [(left[:, i, j] - left[:, j, i]) / 2 for i, j in ((2, 1), (0, 2), (1, 0))]
+    terms = {
+        "rotation_consistency": (found - pseudo).abs().mean(),
+        "rotation_triplet": (after.abs() - before.abs() + 0.05).clamp(min=0).mean(),
+        "rotation_equivariance": torch.stack(angles).abs().mean(),
+    }
     return [image for image, _ in turned], [seen for _, seen in turned], terms
 
 

@@ -21,6 +21,7 @@ from scdepth_core.losses import (
     fill_unseen,
     pseudo_rotation,
     rotation_consistency_loss,
+    rotation_equivariance_loss,
     rotation_magnitude,
     rotation_triplet_loss,
 )
@@ -33,13 +34,16 @@ from scdepth_core.training.step import StepLoss, Views
 
 @dataclass(frozen=True)
 class V2Weights:
-    """Factors of the terms in the total: those of V1, and 1 for each of the two rotation terms (V2)."""
+    """Factors of the terms in the total: those of V1, 1 for each of the two rotation terms (V2), and 1 for a third, of
+    our own, which `reference_numerics` leaves out.
+    """
 
     photometric: float = 1.0
     geometry: float = 0.1
     smoothness: float = 0.1
     rotation_consistency: float = 1.0
     rotation_triplet: float = 1.0
+    rotation_equivariance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,21 @@ class RectifiedFrames:
     frames: list[Tensor]
     seen: list[Tensor]
     rotations: list[Tensor]
+
+
+@dataclass(frozen=True)
+class TurnedRotations:
+    """What RectifyNet says once frames are turned, (N B, 3) radians each.
+
+    Attributes:
+        rectified: r2 = f(target, warp(source, r1)).
+        known: f(warp(source, r*), source).
+        turned: f(target, warp(source, r)) with r drawn; None where none was.
+    """
+
+    rectified: Tensor
+    known: Tensor
+    turned: Tensor | None = None
 
 
 class SCDepthV2(SCDepthModule):
@@ -107,8 +126,10 @@ class SCDepthV2(SCDepthModule):
             return self.rectify_net_alone(torch.cat(frames), K.repeat(len(frames), 1, 1))
         rectified = self.rectify(frames, K)
         before = torch.cat(rectified.rotations)
-        pseudo = pseudo_rotation(before, self.step_generator(), self.options.reference_numerics)
-        after, found = self.rotations_after(frames, rectified, pseudo, K)
+        generator, reference_numerics = self.step_generator(), self.options.reference_numerics
+        pseudo = pseudo_rotation(before, generator, reference_numerics)
+        drawn = None if reference_numerics else drawn_rotation(len(before), TRUSTED_ROTATION[1], generator, self.device)
+        said = self.rotations_after(frames, rectified, pseudo, drawn, K)
         views = self.synthesize(rectified.frames, K, self.options, rectified.seen)
         with torch.autocast(self.device.type, enabled=False):
             consistency = consistency_loss(views.pairs, self.options)
@@ -116,10 +137,12 @@ class SCDepthV2(SCDepthModule):
                 "photometric": consistency.photometric,
                 "geometry": consistency.geometry,
                 "smoothness": edge_aware_smoothness(views.depths[0], views.frames[0]),
-                "rotation_consistency": rotation_consistency_loss(found, pseudo),
-                "rotation_triplet": rotation_triplet_loss(before, after, self.options.reference_numerics),
+                "rotation_consistency": rotation_consistency_loss(said.known, pseudo),
+                "rotation_triplet": rotation_triplet_loss(before, said.rectified),
             }
-        degrees = {"rotation_before": before, "rotation_after": after}
+            if drawn is not None:
+                terms["rotation_equivariance"] = rotation_equivariance_loss(before, said.turned, drawn)
+        degrees = {"rotation_before": before, "rotation_after": said.rectified}
         logged = {name: math.degrees(1) * rotation_magnitude(r).mean() for name, r in degrees.items()}
         triptych = torch.cat([frames[0][0], frames[1][0], rectified.frames[1][0]], dim=-1)
         pictures = view_pictures(views) | {"rectified": denormalize(triptych.detach())}
@@ -165,17 +188,24 @@ class SCDepthV2(SCDepthModule):
         return turned if self.options.reference_numerics else fill_unseen(turned, seen, frames)
 
     def rotations_after(
-        self, frames: list[Tensor], rectified: RectifiedFrames, pseudo: Tensor, K: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """What RectifyNet says of turned frames, for N sources.
+        self, frames: list[Tensor], rectified: RectifiedFrames, pseudo: Tensor, drawn: Tensor | None, K: Tensor
+    ) -> TurnedRotations:
+        """What RectifyNet says of turned frames, for N sources, in one pass.
 
-        Returns:
-            r2 = f(target, warp(source, r1)) and f(warp(source, r*), source), each (N B, 3).
+        Args:
+            pseudo, drawn: (N B, 3) radians, rotations to turn the sources by.
         """
         target, sources = frames[0], frames[1:]
-        known = self.turn(sources, list(pseudo.chunk(len(sources))), K)
-        known = [self.shown(image, seen, source) for (image, seen), source in zip(known, sources)]
+        targets = [target] * len(sources)
         turned = zip(rectified.frames[1:], rectified.seen[1:], sources)
-        first, second = [target] * len(sources) + known, [self.shown(*frame) for frame in turned] + sources
+        known = self.turned_to_be_shown(sources, pseudo, K)
+        first, second = [*targets, *known], [*(self.shown(*frame) for frame in turned), *sources]
+        if drawn is not None:
+            first, second = [*first, *targets], [*second, *self.turned_to_be_shown(sources, drawn, K)]
         said = self.predict_motion(self.rectify_net, first, second)
-        return torch.cat(said[: len(sources)]), torch.cat(said[len(sources) :])
+        return TurnedRotations(*(torch.cat(said[i : i + len(sources)]) for i in range(0, len(said), len(sources))))
+
+    def turned_to_be_shown(self, sources: list[Tensor], rotations: Tensor, K: Tensor) -> list[Tensor]:
+        """Each of N sources turned by its share of (N B, 3) rotations, as RectifyNet gets to see it."""
+        turned = self.turn(sources, list(rotations.chunk(len(sources))), K)
+        return [self.shown(image, seen, source) for (image, seen), source in zip(turned, sources)]
