@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +34,33 @@ def private_ros_environment() -> Iterator[None]:
 @contextmanager
 def process(command: list[str]) -> Iterator[subprocess.Popen]:
     """A child process, asked to end when the block ends, and made to when it does not."""
-    child = subprocess.Popen(command, env=os.environ | transport_env())
+    child = None
     try:
+        with _signals_wait():  # one that came while the child starts would leave it without anybody who knows it
+            child = subprocess.Popen(command, env=os.environ | transport_env())
         yield child
     finally:
-        end(child)
+        if child is not None:
+            end(child)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """What SIGINT and SIGTERM have Python do, they do when the block has ended."""
+    came: list[int] = []
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in ours.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():  # the only one that they reach
+        ours = {}
+    for number in ours:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def end(child: subprocess.Popen, with_signal: int = signal.SIGTERM, timeout: float = END_TIMEOUT) -> None:

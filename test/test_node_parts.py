@@ -1,6 +1,8 @@
 """The parts of depth_node that need neither a network nor a second process."""
 
 import itertools
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 from scdepth_core.errors import ConfigError
+from scdepth_ros.child_process import process
 from scdepth_ros.frame_statistics import Snapshot, Statistics, Troubles
 from scdepth_ros.lost_messages import LostMessages, loss_sentences
 from scdepth_ros.messages import converter, decode_image
@@ -340,3 +343,19 @@ def test_cv_bridge_and_our_decoder_agree():
         data = rng.integers(0, 256, 48 * step, np.uint8).tobytes()
         msg = Image(height=48, width=64, encoding=encoding, step=step, is_bigendian=big, data=data)
         np.testing.assert_array_equal(converter.decode_with_cv_bridge(msg), decode_image(msg), err_msg=encoding)
+
+
+def test_an_interrupt_while_a_child_starts_leaves_nothing_behind(monkeypatch):
+    """It comes when the child runs and nobody knows it yet."""
+    start, children = subprocess.Popen, []
+
+    def interrupted(*arguments, **options):
+        children.append(start(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return children[0]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt), process([sys.executable, "-c", "import time; time.sleep(60)"]):
+        pytest.fail("the block began")
+    assert children[0].poll() is not None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
