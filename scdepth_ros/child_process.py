@@ -48,10 +48,9 @@ def process(command: list[str]) -> Iterator[subprocess.Popen]:
 def _signals_wait() -> Iterator[None]:
     """What SIGINT and SIGTERM have Python do, they do when the block has ended."""
     came: list[int] = []
-    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = {number: handler for number, handler in ours.items() if callable(handler)}
-    if threading.current_thread() is not threading.main_thread():  # the only one that they reach
-        ours = {}
+    reached = threading.current_thread() is threading.main_thread()  # by signals; no other thread is
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if reached}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in ours:
         signal.signal(number, lambda number, frame: came.append(number))
     try:

@@ -38,7 +38,7 @@ from scdepth_core.losses import (
 from scdepth_core.losses.ranking import dynamic_pairs, random_pairs
 from scdepth_core.losses.reduction import masked_mean
 from scdepth_core.networks.normalization import normalize
-from scdepth_core.training.v2 import SCDepthV2
+from scdepth_core.training.v2 import SCDepthV2, V2Weights
 from scdepth_core.training.versions import VERSIONS, asked_version
 
 K = torch.tensor([[[40.0, 0.0, 31.5], [0.0, 40.0, 31.5], [0.0, 0.0, 1.0]]])
@@ -166,6 +166,13 @@ def test_v2_without_rotation_is_v1(batch, monkeypatch):
     assert found.terms["rotation_triplet"].item() == pytest.approx(0.05)
     assert found.logged["rotation_before"] == 0
     assert found.pictures["rectified"].shape == (3, 64, 3 * 64)
+
+
+def test_v2_without_the_term_of_our_own(batch):
+    """Weight 0 saves its pass of RectifyNet, too."""
+    for weight in (0.0, 1.0):
+        model = build("v2", weights=V2Weights(rotation_equivariance=weight), encoder="mobilenet_v3_small")
+        assert ("rotation_equivariance" in model.compute_loss(batch).terms) == (weight > 0)
 
 
 def test_v2_undoes_a_known_rotation(batch, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class SceneMeasures:
 
 def training_line(
     data: str | Path,
-    scenes: Iterable[SceneMeasures],
+    scenes: Sequence[SceneMeasures],
     *,
     rotation_share: float | None,
     size: tuple[int, int] | None,
@@ -70,7 +70,7 @@ def training_line(
     Raises:
         ConfigError: the shipped recipe is missing.
     """
-    train, val = _of_split(scenes := list(scenes), "train"), _of_split(scenes, "val")
+    train, val = ([scene for scene in scenes if scene.split == split] for split in ("train", "val"))
     if not train:
         return None
     parallax = [scene.parallax for scene in train if scene.parallax is not None]
@@ -86,10 +86,6 @@ def training_line(
     words += ["--samples.stride", str(stride)] if stride > 1 else []
     words += [] if any(scene.has_depth for scene in val) else ["--model.validation", "photometric"]
     return shlex.join(words)
-
-
-def _of_split(scenes: list[SceneMeasures], split: str) -> list[SceneMeasures]:
-    return [scene for scene in scenes if scene.split == split]
 
 
 def _sample_size(size: tuple[int, int] | None, preset: Preset) -> tuple[int, int]:

@@ -126,9 +126,10 @@ class SCDepthV2(SCDepthModule):
             return self.rectify_net_alone(torch.cat(frames), K.repeat(len(frames), 1, 1))
         rectified = self.rectify(frames, K)
         before = torch.cat(rectified.rotations)
-        generator, reference_numerics = self.step_generator(), self.options.reference_numerics
-        pseudo = pseudo_rotation(before, generator, reference_numerics)
-        drawn = None if reference_numerics else drawn_rotation(len(before), TRUSTED_ROTATION[1], generator, self.device)
+        generator, drawn = self.step_generator(), None
+        pseudo = pseudo_rotation(before, generator, self.options.reference_numerics)
+        if self.weights.rotation_equivariance and not self.options.reference_numerics:
+            drawn = drawn_rotation(len(before), TRUSTED_ROTATION[1], generator, self.device)
         said = self.rotations_after(frames, rectified, pseudo, drawn, K)
         views = self.synthesize(rectified.frames, K, self.options, rectified.seen)
         with torch.autocast(self.device.type, enabled=False):

@@ -64,7 +64,7 @@ class Examination:
             data,
             [SceneMeasures(scene.split, scene.frames, scene.parallax, scene.depths > 0) for scene in self.scenes],
             rotation_share=self.rotation_share,
-            size=next(((scene.width, scene.height) for scene in self.scenes if scene.width), None),
+            size=next(((s.width, s.height) for s in self.scenes if s.split == "train" and s.width), None),
             preset=self.preset,
         )
 
