@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import sys
 from functools import cache
@@ -100,8 +101,19 @@ class MemoryMeter:
         if device.type == "cuda":
             taken = self._free - torch.cuda.mem_get_info(device)[0]
             return max(taken, torch.cuda.max_memory_allocated(device)) / 2**20
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        return _peak_resident() / 2**20
+
+
+def _peak_resident() -> int:
+    """Bytes that this process had in memory at most.
+
+    Linux hands ru_maxrss down to the processes that a process starts; VmHWM begins anew.
+    """
+    status = Path("/proc/self/status")
+    most = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    if most:
+        return int(most[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _installed() -> dict[str, str]:

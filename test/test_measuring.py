@@ -3,11 +3,15 @@
 import os
 import signal
 
+import numpy as np
 import pytest
+import torch
 
 from scdepth_core.errors import BackendError
-from scdepth_core.machine import resolve_device
+from scdepth_core.machine import MemoryMeter, resolve_device
 from scdepth_core.measuring import in_own_process, memory_alone
+
+CPU = torch.device("cpu")
 
 
 def test_the_result_is_that_of_another_process():
@@ -36,6 +40,17 @@ def test_a_process_that_dies_is_a_sentence(function, argument, sentence):
 def test_memory_that_cannot_be_told_does_not_end_the_benchmark(caplog):
     assert memory_alone("row x", signal.raise_signal, signal.SIGKILL) is None
     assert "the memory of row x is not known: the process that measures was killed" in caplog.text
+
+
+def peak_memory() -> float:
+    return MemoryMeter(CPU).peak(CPU)
+
+
+def test_what_the_benchmark_itself_holds_does_not_count():
+    """The kernel's ru_maxrss is passed on from a process to those that it starts."""
+    ballast = np.ones(2**28 // 8)  # 256 MB
+    assert peak_memory() > ballast.nbytes / 2**20
+    assert memory_alone("row x", peak_memory) < peak_memory() - 200
 
 
 def interrupted():
