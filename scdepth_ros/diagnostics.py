@@ -16,7 +16,7 @@ from scdepth_ros.messages.layout import ImageMessageError
 
 SILENCE = 5.0  # seconds without an image that are worth an error
 CAMERA_TROUBLES = ("no_camera_info", "uncalibrated", "bad_camera_info", "camera_size_mismatch")
-SCALE_TROUBLES = ("bad_odometry", "bad_reference_depth", "no_transform")
+SCALE_TROUBLES = ("scale_inputs_lost", "bad_odometry", "bad_reference_depth", "no_transform")
 FRAME_TROUBLES = (*ImageMessageError.KINDS, "internal_error")
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

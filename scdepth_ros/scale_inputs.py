@@ -22,6 +22,7 @@ from scdepth_ros.camera_transforms import TF, CameraPlace, CameraTransforms
 from scdepth_ros.extraction.association import Associator, Waiting
 from scdepth_ros.extraction.odometry import PoseTrack
 from scdepth_ros.inputs import transported
+from scdepth_ros.lost_messages import TRANSPORT_CURE, LostMessages
 from scdepth_ros.messages import is_points, stamp_ns
 from scdepth_ros.transform_listener import TransformListener, has_transforms, require_transforms
 
@@ -55,20 +56,20 @@ class ScaleInputs:
     Args:
         node: a rclpy node.
         settings: the source, and where it measures.
-        complain: called with a kind and a sentence when a message is broken or TF has no answer.
+        complain: called with a kind, a sentence and how many, when messages are broken or lost, or TF has no answer.
 
     Attributes:
         topic: full name of what the source listens to, after remapping; empty when to nothing.
     """
 
-    def __init__(self, node, settings: ScaleSettings, complain: Callable[[str, str], None]):
+    def __init__(self, node, settings: ScaleSettings, complain: Callable[[str, str, int], None]):
         self._node, self._complain = node, complain
         self._lock = threading.Lock()
         self._poses = PoseTrack("optical", **TIMES)
         self._transforms = CameraTransforms(
             settings.fixed_frame if settings.source == "odometry" else "",
             settings.ground_frame if settings.source == "camera_height" else "",
-            lambda sentence: complain("no_transform", sentence),
+            lambda sentence: complain("no_transform", sentence, 1),
             **TIMES,
         )
         self._camera_frame = ""
@@ -86,11 +87,11 @@ class ScaleInputs:
             self.topic, streams = node.resolve_topic_name(TF), {"transforms"}
         elif settings.source == "odometry":
             self.topic, streams = node.resolve_topic_name("odom"), {"odometry"}
-            self._subscription = qos.subscribe(node, Odometry, self.topic, self._on_odometry, qos.measurements())
+            self._subscription = self._subscribe(Odometry, self._on_odometry)
         elif settings.source == "reference_depth":
             self.topic, message = _reference(node, settings.reference)
             streams = {"depth"}
-            self._subscription = qos.subscribe(node, message, self.topic, self._on_depth, qos.measurements())
+            self._subscription = self._subscribe(message, self._on_depth)
         self._associator = Associator(streams, TOLERANCE_NS, WINDOW_NS)
 
     def add(self, header, frame) -> None:
@@ -114,13 +115,18 @@ class ScaleInputs:
             self._listener.close()
             self._listener = None
 
+    def _subscribe(self, message: type, callback: Callable):
+        sentence = f"messages of {self.topic}, which measures the scale, were lost on the way: {TRANSPORT_CURE}"
+        lost = LostMessages(lambda count: self._complain("scale_inputs_lost", sentence, count))
+        return qos.subscribe(self._node, message, self.topic, callback, qos.measurements(), lost)
+
     def _on_odometry(self, msg: Odometry) -> None:
         stamp = stamp_ns(msg.header)
         with self._lock:
             try:
                 self._poses.add(stamp, msg)
             except BagError as error:
-                self._complain("bad_odometry", str(error))
+                self._complain("bad_odometry", str(error), 1)
                 return
             self._associator.reached("odometry", stamp)
             self._match()

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from ros_harness import BEST_EFFORT, CAMERA, PICTURE, running_node
+from ros_harness import BEST_EFFORT, CAMERA, PICTURE, TEST_MODULES, RosProcess, running_node
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Float64
 from std_srvs.srv import SetBool, Trigger
@@ -113,6 +113,16 @@ def test_a_frozen_scale_stays_and_is_saved(node, bench, depths, units, weights):
     success, message = ask(bench, "reset_scale")
     assert success and "starts from nothing" in message
     np.testing.assert_allclose(send(bench, depths), units, rtol=1e-3)
+
+
+def test_what_the_scale_would_be_measured_with_and_is_lost_is_counted(node, bench):
+    depth_camera = RosProcess("large_images", "/reference_depth", env=TEST_MODULES)
+    try:
+        sentence = "messages of /reference_depth, which measures the scale, were lost on the way: most often the shared"
+        bench.wait_for(lambda: sentence in node.output, what="a sentence about lost reference depth")
+    finally:
+        depth_camera.stop()
+    bench.wait_for(lambda: int(bench.diagnostics()["scale"][2]["scale_inputs_lost"]) >= 1, what="a count of them")
 
 
 def change(bench, *transitions):
