@@ -41,6 +41,7 @@ TIMM = ["timm>=1.0.20,<2"]
 # Faster inference than PyTorch's. On CUDA, put onnxruntime-gpu in the place of onnxruntime.
 ONNX = ["onnx>=1.18,<2", "onnxscript>=0.5,<1", ONNXRUNTIME]
 OPENVINO = ["openvino>=2026.0,<2027", "nncf>=3.0,<4"]
+NCNN = ["ncnn>=1.0.20260114,<1.0.20270000", "pnnx>=20260112,<20270000"]
 TEST = [
     "pytest>=8,<9.2",  # with 9.2 pytest-xdist 3.8 does not see its groups
     "pytest-timeout>=2.3,<3",
@@ -68,7 +69,8 @@ setup(
         "trajectories": TRAJECTORIES,
         "onnx": ONNX,
         "openvino": OPENVINO,
-        "test": [*TEST, *TIMM, *ONNX, *OPENVINO, *TRAJECTORIES],
+        "ncnn": NCNN,
+        "test": [*TEST, *TIMM, *ONNX, *OPENVINO, *NCNN, *TRAJECTORIES],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

@@ -15,7 +15,10 @@ import torch
 
 from scdepth_core.errors import BackendError
 
-LIBRARIES = ("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "numpy", "opencv-python")
+LIBRARIES = (
+    *("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "ncnn", "pnnx", "numpy"),
+    "opencv-python",
+)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -36,11 +39,20 @@ def resolve_device(name: str) -> torch.device:
 @cache
 def cpu_features() -> frozenset[str]:
     """What this CPU computes fast: of 'bfloat16' and 'int8' (VNNI, AMX, or their likes on ARM)."""
-    if not Path("/proc/cpuinfo").exists():
-        return frozenset()
-    words = set(Path("/proc/cpuinfo").read_text().split())
     wanted = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}}
-    return frozenset(name for name, flags in wanted.items() if words & flags)
+    return frozenset(name for name, flags in wanted.items() if _cpu_words() & flags)
+
+
+def has_avx512() -> bool:
+    """Whether this CPU computes sixteen float32 numbers at a time."""
+    return "avx512f" in _cpu_words()
+
+
+@cache
+def _cpu_words() -> frozenset[str]:
+    """Everything that /proc/cpuinfo says, word by word; nothing where there is none."""
+    path = Path("/proc/cpuinfo")
+    return frozenset(path.read_text().split()) if path.exists() else frozenset()
 
 
 def cpu_cores() -> int:

@@ -23,10 +23,10 @@ PARAMETERS = (
     Parameter(
         "backend",
         "auto",
-        "What runs the network; auto takes OpenVINO on a CPU where it is installed, else PyTorch.",
+        "What runs the network; auto takes OpenVINO or ncnn on a CPU where they are installed, else PyTorch.",
         CONFIGURE,
-        pattern="auto|torch|compiled|cuda-graph|onnxruntime|tensorrt|openvino",
-        allowed="auto, torch, compiled, cuda-graph, onnxruntime, tensorrt or openvino",
+        pattern="auto|torch|compiled|cuda-graph|onnxruntime|tensorrt|openvino|ncnn",
+        allowed="auto, torch, compiled, cuda-graph, onnxruntime, tensorrt, openvino or ncnn",
     ),
     Parameter(
         "precision",

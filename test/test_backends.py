@@ -25,6 +25,7 @@ from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import cpu_features
+from scdepth_core.networks import DepthNet
 from scdepth_core.networks.normalization import normalize
 from scdepth_core.weights_metadata import WeightsMetadata
 
@@ -165,14 +166,23 @@ def test_an_estimator_takes_any_image(untrained_weights, name):
 # --- choosing -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_auto_takes_openvino_on_the_cpu_where_it_is_installed(source, monkeypatch, installed):
-    if installed:
-        needed("openvino", "float32")
-    monkeypatch.setattr(backends, "is_installed", lambda *modules: installed)
+@pytest.mark.parametrize(
+    ("avx512", "installed", "name"),
+    [
+        (True, ("openvino", "ncnn", "pnnx"), "openvino"),
+        (False, ("openvino", "ncnn", "pnnx"), "ncnn"),
+        (False, ("openvino", "ncnn"), "openvino"),  # nothing to convert with
+        (True, ("ncnn", "pnnx"), "ncnn"),
+        (False, (), "torch"),
+    ],
+)
+def test_auto_takes_the_fastest_on_the_cpu_that_is_installed(source, monkeypatch, avx512, installed, name):
+    needed(name, "float32")
+    monkeypatch.setattr(backends, "is_installed", lambda *modules: set(modules) <= set(installed))
+    monkeypatch.setattr(backends, "has_avx512", lambda: avx512)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     backend = load_backend(source)
-    assert backend.name == ("openvino" if installed else "torch") and backend.precision == "float32"
+    assert (backend.name, backend.precision) == (name, "float32")
 
 
 @pytest.mark.parametrize(("provider", "device"), [("CUDAExecutionProvider", "cuda"), ("Azure", "cpu")])
@@ -221,7 +231,8 @@ def test_wrong_names_are_found_before_the_weights_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "library", "extra"), [("openvino", "openvino", "openvino"), ("onnxruntime", "onnxruntime", "onnx")]
+    ("name", "library", "extra"),
+    [("openvino", "openvino", "openvino"), ("onnxruntime", "onnxruntime", "onnx"), ("ncnn", "ncnn", "ncnn")],
 )
 def test_a_missing_library_is_named_with_the_way_to_it(source, monkeypatch, name, library, extra):
     monkeypatch.setitem(sys.modules, library, None)
@@ -282,26 +293,65 @@ def test_what_a_library_raises_is_a_sentence(source, monkeypatch, failure, sente
         OnnxRuntime(exported, torch.device("cpu"), "float32")
 
 
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("#!/bin/sh\necho 'layer 7: what is this' >&2; exit 3", "layer 7: what is this"),
+        ("#!/bin/sh", "no reason given"),  # it leaves no file
+    ],
+)
+def test_a_conversion_to_ncnn_that_fails_is_a_sentence(source, monkeypatch, tmp_path, program, reason):
+    needed("ncnn", "float32")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    converter = tmp_path / "pnnx"
+    converter.write_text(program)
+    converter.chmod(0o755)
+    monkeypatch.setattr(import_optional("pnnx", "ncnn", "this test"), "EXEC_PATH", str(converter))
+    with pytest.raises(BackendError, match=rf"pnnx cannot convert this network to ncnn \({reason}\) – choose another"):
+        load_backend(source, "cpu", "ncnn")
+    assert list(tmp_path.iterdir()) == [converter]
+
+
+@pytest.mark.parametrize("encoder", ["mobilenet_v2", "mobilenet_v3_small", "resnet50", "timm/mobilenetv3_small_100"])
+def test_ncnn_runs_other_encoders(encoder, pixels):
+    needed("ncnn", "float32")
+    if encoder.startswith("timm/"):
+        pytest.importorskip("timm", reason="timm is not installed")
+    torch.manual_seed(0)
+    network = DepthNet(encoder, "nearest", "half").eval()
+    metadata = WeightsMetadata(height=64, width=96, encoder=encoder, upsampling="nearest", decoder="half")
+    with torch.no_grad():
+        expected = network(normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2)))[:, 0].numpy()
+    depth = load_backend(Source(metadata, network.state_dict()), "cpu", "ncnn").predict(pixels)
+    assert relative_error(depth, expected).max() < TOLERANCE["float32"]
+
+
 # --- manners ------------------------------------------------------------------------------------------------------
 
 
-def test_the_number_of_threads_is_that_of_pytorch(source):
-    needed("openvino", "float32")
+@pytest.mark.parametrize(
+    ("name", "threads_of"),
+    [
+        ("openvino", lambda b: b._request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")),
+        ("ncnn", lambda b: b._net.opt.num_threads),
+    ],
+)
+def test_the_number_of_threads_is_that_of_pytorch(source, name, threads_of):
+    needed(name, "float32")
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
             assert limit_threads(threads) == threads
-            compiled = load_backend(source, "cpu", "openvino")._request.get_compiled_model()
-            assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+            assert threads_of(load_backend(source, "cpu", name)) == threads
         assert limit_threads() >= 1 and cv2.getNumThreads() == 1
     finally:
         torch.set_num_threads(before)
         cv2.setNumThreads(-1)
 
 
-@pytest.mark.parametrize("library", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("library", ["openvino", "onnxruntime", "ncnn", "pnnx"])
 def test_libraries_do_not_report_to_their_makers(tmp_path, library):
-    """Both would leave an identifier in the home folder and send it."""
+    """The first two would leave an identifier in the home folder and send it."""
     if not is_installed(library):
         pytest.skip(f"{library} is not installed")
     code = (

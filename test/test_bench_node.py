@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from scdepth_core import cli
-from scdepth_core.inference.backends.libraries import is_installed
+from scdepth_core.inference import DepthEstimator
 from scdepth_ros.benchmark.pipeline import STAGES
 from scdepth_ros.benchmark.report import goals, markdown
 from scdepth_ros.benchmark.soak import verdict
@@ -47,7 +47,7 @@ def report(untrained_weights):
 
 def test_every_stage_of_a_frame_is_timed(report):
     assert report["network"]["size"] == "96x64" and report["machine"]["versions"]["torch"]
-    expected = "openvino" if is_installed("openvino") else "torch"
+    expected = DepthEstimator.load(device="cpu").backend.name
     assert (report["network"]["backend"], report["network"]["precision"]) == (expected, "float32")
     assert set(report["pipeline"]) == {"1", "2"}
     for way in report["pipeline"].values():

@@ -21,7 +21,13 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.mark.parametrize(
     ("backend", "precision", "tolerance"),
-    [("torch", "bfloat16", 2e-2), ("onnxruntime", "float32", 1e-4), ("openvino", "bfloat16", 2e-2)],
+    [
+        ("torch", "bfloat16", 2e-2),
+        ("onnxruntime", "float32", 1e-4),
+        ("openvino", "float32", 1e-4),
+        ("openvino", "bfloat16", 2e-2),
+        ("ncnn", "float32", 1e-4),
+    ],
 )
 def test_the_node_runs_each_backend(untrained_weights, bench, backend, precision, tolerance):
     if not is_installed(*KINDS[backend].needs):

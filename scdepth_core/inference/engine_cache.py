@@ -93,6 +93,17 @@ def engine_folder(key: dict) -> Path | None:
     return folder
 
 
+def joined(graph: bytes, weights: bytes) -> bytes:
+    """One payload of the two files that libraries make of a network: length of the first, the first, the second."""
+    return b"".join((len(graph).to_bytes(8, "little"), graph, weights))
+
+
+def parted(payload: bytes) -> tuple[bytes, memoryview]:
+    """The two files again; the second is not copied."""
+    end = 8 + int.from_bytes(payload[:8], "little")
+    return payload[8:end], memoryview(payload)[end:]
+
+
 def _name(key: dict) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 

@@ -41,8 +41,9 @@ class SCDepthModule(pl.LightningModule):
         schedule: of the learning rate: 'constant', or 'cosine' down to 2 % at the end of the run.
         warmup_steps: the learning rate rises to its full value over this many steps.
         loss: which parts of the photometric and geometry terms are on.
-        batch_frames: run each network once over all frames of a batch. Faster; batch-norm statistics then span the
-            frames, which is another algorithm in small print. False runs it frame by frame, as the papers' code does.
+        batch_frames: run each network once over all frames of a batch, which keeps a GPU busy; batch-norm statistics
+            then span the frames, which is another algorithm in small print. False runs it frame by frame, as the
+            papers' code does, and somewhat faster on a CPU where images are large.
         channels_last: memory layout of the networks; faster on most machines, same numbers.
         compile: compile networks, warps and error maps with torch.compile: minutes at the start, faster steps on a GPU.
         validation: 'depth' (AbsRel against ground truth, per-image median) or 'photometric'.

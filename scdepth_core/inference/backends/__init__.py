@@ -11,7 +11,7 @@ import torch
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import is_installed
-from scdepth_core.machine import cpu_features, resolve_device
+from scdepth_core.machine import cpu_features, has_avx512, resolve_device
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ KINDS = {
     ),
     "tensorrt": Kind((f"{_HERE}.onnx_runtime", "TensorRT"), (), ("float32", "float16"), ("onnxruntime",), ".onnx"),
     "openvino": Kind((f"{_HERE}.openvino_cpu", "OpenVino"), ("float32", "bfloat16", "int8"), (), ("openvino",), ".xml"),
+    "ncnn": Kind((f"{_HERE}.ncnn_cpu", "Ncnn"), ("float32",), (), ("ncnn", "pnnx")),
 }
 FILE_ENDINGS = tuple(dict.fromkeys(kind.reads for kind in KINDS.values() if kind.reads))
 
@@ -63,8 +64,8 @@ def load_backend(source: Source, device: str = "auto", backend: str = "auto", pr
     Args:
         source: weights, or an exported file.
         device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-        backend: one of KINDS, or 'auto': on the CPU OpenVINO where it is installed (the same depth, faster), otherwise
-            PyTorch; for an exported file the one that reads it.
+        backend: one of KINDS, or 'auto': on the CPU the fastest of OpenVINO and ncnn that is installed (the same depth
+            as PyTorch's), otherwise PyTorch; for an exported file the one that reads it.
         precision: one of PRECISIONS, or 'auto': float32, and for an exported file what it was exported in.
 
     Raises:
@@ -93,8 +94,8 @@ def _chosen(source: Source, device: torch.device, backend: str) -> str:
         return backend
     if source.file is not None:
         return next(name for name, kind in KINDS.items() if kind.reads == source.file.suffix)
-    has_openvino = device.type == "cpu" and is_installed(*KINDS["openvino"].needs)
-    return "openvino" if has_openvino else "torch"
+    fastest = () if device.type == "cuda" else ("openvino", "ncnn") if has_avx512() else ("ncnn", "openvino")
+    return next((name for name in fastest if is_installed(*KINDS[name].needs)), "torch")
 
 
 def _where_it_runs(kind: Kind, cuda: torch.device) -> torch.device:

@@ -13,7 +13,7 @@ from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import failures_explained, import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import openvino_model
-from scdepth_core.inference.engine_cache import engine, engine_key
+from scdepth_core.inference.engine_cache import engine, engine_key, joined, parted
 from scdepth_core.inference.quantize import quantized_model
 from scdepth_core.machine import cpu_features
 
@@ -66,16 +66,14 @@ class OpenVino(Backend):
         return self.precision
 
     def _unpack(self, payload: bytes):
-        size = int.from_bytes(payload[:8], "little")
-        weights = self._library.Tensor(np.frombuffer(payload, np.uint8, offset=8 + size))
-        return self._core.read_model(payload[8 : 8 + size].decode(), weights)
+        xml, weights = parted(payload)
+        return self._core.read_model(xml.decode(), self._library.Tensor(np.frombuffer(weights, np.uint8)))
 
 
 def pack_model(model) -> bytes:
-    """An OpenVINO model as one piece: length of the XML, XML, weights."""
+    """An OpenVINO model as one piece."""
     library = import_optional("openvino", "openvino", "backend openvino")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
         library.save_model(model, path, compress_to_fp16=False)
-        xml, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
-    return b"".join((len(xml).to_bytes(8, "little"), xml, weights))
+        return joined(path.read_bytes(), path.with_suffix(".bin").read_bytes())
