@@ -166,22 +166,26 @@ def test_an_estimator_takes_any_image(untrained_weights, name):
 # --- choosing -----------------------------------------------------------------------------------------------------
 
 
+BOTH = ("openvino", "ncnn", "pnnx")
+
+
 @pytest.mark.parametrize(
-    ("avx512", "installed", "name"),
+    ("avx512", "width", "installed", "name"),
     [
-        (True, ("openvino", "ncnn", "pnnx"), "openvino"),
-        (False, ("openvino", "ncnn", "pnnx"), "ncnn"),
-        (False, ("openvino", "ncnn"), "openvino"),  # nothing to convert with
-        (True, ("ncnn", "pnnx"), "ncnn"),
-        (False, (), "torch"),
+        (True, 224, BOTH, "openvino"),
+        (False, 224, BOTH, "ncnn"),
+        (False, 96, BOTH, "openvino"),  # too small for Winograd's tiles
+        (False, 224, ("openvino", "ncnn"), "openvino"),  # nothing to convert with
+        (True, 96, ("ncnn", "pnnx"), "ncnn"),
+        (False, 96, (), "torch"),
     ],
 )
-def test_auto_takes_the_fastest_on_the_cpu_that_is_installed(source, monkeypatch, avx512, installed, name):
+def test_auto_takes_the_fastest_on_the_cpu_that_is_installed(source, monkeypatch, avx512, width, installed, name):
     needed(name, "float32")
     monkeypatch.setattr(backends, "is_installed", lambda *modules: set(modules) <= set(installed))
     monkeypatch.setattr(backends, "has_avx512", lambda: avx512)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    backend = load_backend(source)
+    backend = load_backend(replace(source, metadata=replace(source.metadata, width=width, height=160)))
     assert (backend.name, backend.precision) == (name, "float32")
 
 

@@ -17,10 +17,11 @@ def limit_threads(threads: int = 0) -> int:
 
     - PyTorch, 1 thread: 30 ms and 0.1 s; 2 threads: 426 ms and 13.5 s.
     - OpenVINO, 1 thread: 16 ms and 0.06 s; 2 threads: 18 ms and 0.8 s.
+    - ncnn (load average 3), 1 thread: 28 ms and 0.04 s; 2 threads: 126 ms and 0.25 s.
 
-    So the network leaves a core to receiving, publishing and the rest of the robot. OpenVINO and ONNX Runtime take
-    this number when they are loaded, and ONNX Runtime's threads are told not to spin between frames. OpenCV gets one
-    thread: a second pool of busy threads costs more than it brings.
+    So the network leaves a core to receiving, publishing and the rest of the robot. Every backend takes this number
+    when it is loaded, and ONNX Runtime's threads are told not to spin between frames. OpenCV gets one thread: a second
+    pool of busy threads costs more than it brings.
 
     Args:
         threads: of the network; 0 takes all cores that this process may use but one, at least one.
