@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import save_weights
@@ -367,3 +368,12 @@ def test_commands_are_modules_of_one_form():
             loaded = importlib.import_module(module)
             loaded.add_arguments(ArgumentParser())
             assert callable(loaded.run)
+
+
+@pytest.mark.parametrize("recipe", sorted((Path(__file__).parent.parent / "config" / "train").glob("*.yaml")), ids=str)
+def test_every_recipe_is_understood(recipe, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--config", str(recipe), "--data", "anything", "--print_config"])
+    assert ended.value.code == 0 and f"encoder: {yaml.safe_load(recipe.read_text())['model']['encoder']}" in (
+        capsys.readouterr().out
+    )
