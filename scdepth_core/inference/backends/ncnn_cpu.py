@@ -73,6 +73,6 @@ def _converted(source: Source) -> bytes:
         options = [f"inputshape=[{shape}]", "fp16=0", f"ncnnparam={graph}", f"ncnnbin={weights}"]
         done = subprocess.run([program, traced, *options], cwd=folder, capture_output=True, text=True)
         if done.returncode or not weights.exists():
-            reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
+            *_, reason = ("no reason given", *done.stderr.strip().splitlines())
             raise BackendError(f"pnnx cannot convert this network to ncnn ({reason}) – choose another backend")
         return joined(graph.read_bytes(), weights.read_bytes())
