@@ -40,19 +40,20 @@ def resolve_device(name: str) -> torch.device:
 def cpu_features() -> frozenset[str]:
     """What this CPU computes fast: of 'bfloat16' and 'int8' (VNNI, AMX, or their likes on ARM)."""
     wanted = {"bfloat16": {"avx512_bf16", "amx_bf16", "bf16"}, "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}}
-    return frozenset(name for name, flags in wanted.items() if _cpu_words() & flags)
+    words = set(_cpuinfo().split())
+    return frozenset(name for name, flags in wanted.items() if words & flags)
 
 
 def has_avx512() -> bool:
     """Whether this CPU computes sixteen float32 numbers at a time."""
-    return "avx512f" in _cpu_words()
+    return "avx512f" in _cpuinfo().split()
 
 
 @cache
-def _cpu_words() -> frozenset[str]:
-    """Everything that /proc/cpuinfo says, word by word; nothing where there is none."""
+def _cpuinfo() -> str:
+    """What Linux says of the CPU; nothing elsewhere."""
     path = Path("/proc/cpuinfo")
-    return frozenset(path.read_text().split()) if path.exists() else frozenset()
+    return path.read_text() if path.exists() else ""
 
 
 def cpu_cores() -> int:
@@ -65,8 +66,7 @@ def device_name(device: torch.device) -> str:
     """What people call it: 'Intel(R) Xeon(R) …', 'NVIDIA H100 …'."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    names = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 

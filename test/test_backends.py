@@ -40,9 +40,13 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def expected(untrained_network, pixels):
-    """Depth (1, 64, 96) from the network as it is trained."""
+    return plain_depth(untrained_network, pixels)
+
+
+def plain_depth(network, pixels):
+    """Depth (1, 64, 96) from a network as it is trained."""
     with torch.no_grad():
-        return untrained_network(normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2)))[:, 0].numpy()
+        return network(normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2)))[:, 0].numpy()
 
 
 @pytest.fixture
@@ -324,10 +328,8 @@ def test_ncnn_runs_other_encoders(encoder, pixels):
     torch.manual_seed(0)
     network = DepthNet(encoder, "nearest", "half").eval()
     metadata = WeightsMetadata(height=64, width=96, encoder=encoder, upsampling="nearest", decoder="half")
-    with torch.no_grad():
-        expected = network(normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2)))[:, 0].numpy()
     depth = load_backend(Source(metadata, network.state_dict()), "cpu", "ncnn").predict(pixels)
-    assert relative_error(depth, expected).max() < TOLERANCE["float32"]
+    assert relative_error(depth, plain_depth(network, pixels)).max() < TOLERANCE["float32"]
 
 
 # --- manners ------------------------------------------------------------------------------------------------------

@@ -370,10 +370,12 @@ def test_commands_are_modules_of_one_form():
             assert callable(loaded.run)
 
 
-@pytest.mark.parametrize("recipe", sorted((Path(__file__).parent.parent / "config" / "train").glob("*.yaml")), ids=str)
+RECIPES = (Path(__file__).parent.parent / "config" / "train").glob("*.yaml")
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES), ids=lambda path: path.stem)
 def test_every_recipe_is_understood(recipe, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", "--config", str(recipe), "--data", "anything", "--print_config"])
-    assert ended.value.code == 0 and f"encoder: {yaml.safe_load(recipe.read_text())['model']['encoder']}" in (
-        capsys.readouterr().out
-    )
+    encoder = yaml.safe_load(recipe.read_text())["model"]["encoder"]
+    assert ended.value.code == 0 and f"encoder: {encoder}" in capsys.readouterr().out
