@@ -49,6 +49,11 @@ def has_avx512() -> bool:
     return "avx512f" in _cpuinfo().split()
 
 
+def has_only_avx2() -> bool:
+    """Whether this CPU computes eight float32 numbers at a time: most laptops, many servers."""
+    return "avx2" in _cpuinfo().split() and not has_avx512()
+
+
 @cache
 def _cpuinfo() -> str:
     """What Linux says of the CPU; nothing elsewhere."""

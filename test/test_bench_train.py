@@ -39,7 +39,7 @@ def loss_and_gradients(module, loss: torch.Tensor) -> tuple[float, dict[str, tor
 def test_a_plain_step_is_a_step_of_the_module(version, options):
     """Same weights, same batch: the loss and every gradient, with the networks run frame by frame."""
     torch.manual_seed(1)
-    module = VERSIONS[version](pretrained="none", batch_frames=False, loss=options)
+    module = VERSIONS[version](pretrained="none", batch_frames=False, winograd=False, loss=options)
     batch = moving_batch(2, 64, 64, CPU)
     loss, gradients = loss_and_gradients(module, module.compute_loss(batch).total)
     plain, others = loss_and_gradients(module, plain_loss(module, batch))
@@ -79,7 +79,8 @@ def test_the_loader_reads_the_data_that_it_is_given(tiny_data):
 
 
 def test_memory_is_that_of_two_steps():
-    args = argparse.Namespace(device="cpu", batch=1, size=(64, 64), precision="bf16-mixed", compile=False)
+    how = {"precision": "bf16-mixed", "compile": False, "winograd": None}
+    args = argparse.Namespace(device="cpu", batch=1, size=(64, 64), **how)
     assert 50 < _peak_of_steps("v1", "batched", args, 1) < 50_000
 
 

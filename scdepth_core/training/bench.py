@@ -1,7 +1,8 @@
 """`scdepth bench train`: an optimisation step of V1, V2 and V3 as ratios to a plain implementation, and the loader.
 
 A step is forward, loss, backward and Adam. The plain implementation (`plain.py`) runs a network pass for each frame and
-each pair, in float32 and the usual memory layout; it takes turns with the modules as `scdepth train` runs them.
+each pair, in float32, with PyTorch's convolutions and the usual memory layout; it takes turns with the modules as
+`scdepth train` runs them.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=8, help="samples of a step, three frames each (default: 8)")
     parser.add_argument("--precision", choices=PRECISIONS, default="32-true", help="of ours (default: 32-true)")
     parser.add_argument("--compile", action="store_true", help="torch.compile ours, as --model.compile true does")
+    parser.add_argument(
+        "--winograd",
+        action=argparse.BooleanOptionalAction,
+        help="3x3 convolutions of ours by Winograd, or not, as --model.winograd has it (default: where it pays)",
+    )
     add_device_argument(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
     parser.add_argument("--rounds", type=int, default=10, help="steps of each (default: 10)")
@@ -87,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
             "batch": args.batch,
             "precision": args.precision,
             "compile": args.compile,
+            "winograd": args.winograd,
             "rounds": args.rounds,
         },
         "rows": [asdict(row) for row in rows],
@@ -119,7 +126,8 @@ def _step(version: str, how: str, args: argparse.Namespace, device: torch.device
     batch = moving_batch(args.batch, args.size[1], args.size[0], device)
     if how == "plain":
         return Step(version, batch, device, plain=True)
-    return Step(version, batch, device, args.precision, args.compile, batch_frames=how == "batched")
+    ours = {"batch_frames": how == "batched", "winograd": args.winograd}
+    return Step(version, batch, device, args.precision, args.compile, **ours)
 
 
 def measure(rows: list[Row], args: argparse.Namespace, device: torch.device) -> None:

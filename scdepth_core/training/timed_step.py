@@ -22,7 +22,9 @@ class Step:
         precision: 32-true, bf16-mixed or 16-mixed, as the trainer has it.
         compiled: networks, warps and error maps through torch.compile.
         batch_frames: of the module.
-        plain: the loss of plain_loss, the usual memory layout, and Adam as PyTorch chooses to run it.
+        winograd: of the module.
+        plain: the loss of plain_loss, PyTorch's convolutions, the usual memory layout, and Adam as PyTorch chooses to
+            run it.
 
     Attributes:
         first_loss: of the first step, None before it.
@@ -36,10 +38,13 @@ class Step:
         precision: str = "32-true",
         compiled: bool = False,
         batch_frames: bool = True,
+        winograd: bool | None = None,
         plain: bool = False,
     ):
         torch.manual_seed(SEED)
-        options = {"batch_frames": batch_frames and not plain, "channels_last": not plain, "compile": compiled}
+        options = {"batch_frames": batch_frames, "winograd": winograd, "compile": compiled}
+        if plain:
+            options = {"batch_frames": False, "winograd": False, "channels_last": False}
         self.module = VERSIONS[version](pretrained="none", **options).to(device)
         self.batch, self.device, self.plain = batch, device, plain
         self.optimizer = self.module.adam(fused=None if plain else True)
