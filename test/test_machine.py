@@ -1,8 +1,12 @@
 """What a machine says of itself."""
 
 import os
+import platform
+import subprocess
+import sys
 
 import cv2
+import pytest
 import torch
 
 from scdepth_core.inference.threads import limit_threads
@@ -30,3 +34,22 @@ def test_threads_are_those_of_the_cores_that_it_may_use(monkeypatch):
     finally:
         torch.set_num_threads(before)
         cv2.setNumThreads(-1)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's malloc")
+@pytest.mark.parametrize(("keep", "expected"), [(False, True), (True, False)])
+def test_freed_memory_is_kept(keep, expected):
+    """Whether Linux is asked for the pages of 100 MB once more, after they were freed often enough to leave a gap."""
+    program = f"""
+import resource, torch
+from scdepth_core.machine import keep_freed_memory
+if {keep}:
+    keep_freed_memory()
+for _ in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(25 * 2**20)
+pages = 25 * 2**22 / resource.getpagesize()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 0.5 * pages)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(expected)]

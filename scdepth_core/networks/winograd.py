@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FEWEST_CHANNELS = 64  # in and out; with fewer the sums cost more than the multiplications that they save
-CHUNK = 4 * 2**20  # bytes of transformed tiles at a time, which a CPU's cache holds
+FEWEST_CHANNELS = 32  # in and out; with fewer the sums cost more than the multiplications that they save
+CHUNK = 6 * 2**20  # bytes of transformed tiles at a time, which a CPU's cache holds
 Views = Sequence[Tensor]
 
 

@@ -18,7 +18,14 @@ from tqdm import tqdm
 from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.compiling import compiler_explained
 from scdepth_core.errors import ConfigError
-from scdepth_core.machine import MemoryMeter, cpu_cores, describe_machine, machine_sentence, resolve_device
+from scdepth_core.machine import (
+    MemoryMeter,
+    cpu_cores,
+    describe_machine,
+    keep_freed_memory,
+    machine_sentence,
+    resolve_device,
+)
 from scdepth_core.measuring import Timing, memory_alone, spread, take_turns
 from scdepth_core.training.loader_speed import LoaderSpeed, loader_speed
 from scdepth_core.training.precision import MIXED
@@ -77,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     """Build every row, let them take turns, measure the loader; print a Markdown table or JSON."""
     device = _checked(args)
     torch.set_num_threads(args.threads or cpu_cores())
+    keep_freed_memory()
     machine = describe_machine(device)
     loader = loader_speed(args.data, args.size)
     rows = [Row(version, how) for version in dict.fromkeys(args.versions) for how in _ways(version)]
@@ -146,6 +154,7 @@ def measure(rows: list[Row], args: argparse.Namespace, device: torch.device) -> 
 
 def _peak_of_steps(version: str, how: str, args: argparse.Namespace, threads: int) -> float:
     torch.set_num_threads(threads)
+    keep_freed_memory()
     device = resolve_device(args.device)
     memory, step = MemoryMeter(device), _step(version, how, args, device)
     for _ in range(WARM_UP):

@@ -18,6 +18,7 @@ from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.compiling import compiler_explained
 from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import CheckpointError, ConfigError, ScDepthError
+from scdepth_core.machine import keep_freed_memory
 from scdepth_core.training.checkpoint_io import AtomicCheckpointIO, check_resumable
 from scdepth_core.training.data_module import SequenceDataModule
 from scdepth_core.training.nan_guard import NanGuard
@@ -114,6 +115,7 @@ def run(arguments: list[str]) -> None:
         check_resumable(resume, version, settings.model.encoder, settings.model.decoder, settings.ema is not None)
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
+    keep_freed_memory()
     pl.seed_everything(settings.seed, verbose=False)
     settings.trainer.precision = chosen_precision(settings.trainer.precision, settings.trainer.accelerator)
     built = parser.instantiate(settings)
