@@ -42,7 +42,7 @@ def use_winograd(network: nn.Module) -> None:
         for name, conv in parent.named_children():
             if type(conv) is nn.Conv2d and _pays(conv):
                 options = {"padding": conv.padding, "padding_mode": conv.padding_mode, "bias": conv.bias is not None}
-                ours = WinogradConv2d(conv.in_channels, conv.out_channels, 3, **options)
+                ours = WinogradConv2d(conv.in_channels, conv.out_channels, 3, **options, device="meta")  # draws nothing
                 ours.weight, ours.bias = conv.weight, conv.bias
                 setattr(parent, name, ours)
 

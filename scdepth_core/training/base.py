@@ -47,8 +47,8 @@ class SCDepthModule(pl.LightningModule):
             then span the frames, which is another algorithm in small print. False runs it frame by frame, as the
             papers' code does.
         channels_last: memory layout of the networks; faster on most machines, same numbers.
-        winograd: compute 3x3 convolutions by Winograd in float32 on a CPU: same numbers but for rounding. Without it,
-            on CPUs that have AVX2 and no AVX-512, where a step takes a quarter less time.
+        winograd: compute 3x3 convolutions by Winograd in float32 on a CPU: same numbers but for rounding. None
+            does so on CPUs that have AVX2 and no AVX-512, where a step takes a quarter less time.
         compile: compile networks, warps and error maps with torch.compile: minutes at the start, faster steps on a GPU.
         validation: 'depth' (AbsRel against ground truth, per-image median) or 'photometric'.
         protocol: which benchmark's depth range and crop validation uses; without it, that of the data set's preset.
