@@ -19,7 +19,7 @@ from rosbags.interfaces import Connection
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag_storage import Source, open_storage, reopen_damaged
-from scdepth_ros.bag_types import MessageTypes
+from scdepth_ros.bag_types import MessageTypes, ros2_name
 from scdepth_ros.bag_writer import BagWriter
 
 __all__ = ["BagMessage", "BagReader", "BagWriter"]
@@ -31,7 +31,7 @@ class BagMessage:
 
     Attributes:
         stamp_ns: when it was recorded, nanoseconds.
-        topic, type: names, the type in ROS 2's form (`sensor_msgs/msg/Image`) for every kind of bag.
+        topic, type: names, the type's that of ROS 2 (`sensor_msgs/msg/Image`) for every kind of bag.
         raw: the bytes as recorded: CDR, or ROS 1's serialisation.
     """
 
@@ -58,7 +58,7 @@ class BagReader:
     damage lies deeper in a file, it says so after `messages` came to it.
 
     Attributes:
-        topics: type name by topic.
+        topics: type name, that of ROS 2, by topic.
         counts: number of messages by topic, as far as known.
         start_ns, end_ns: stamps of the first message and just after the last one.
         truncated: what is wrong with the recording, in words; None when it is whole.
@@ -79,7 +79,7 @@ class BagReader:
         self.counts = Counter()
         self.topics = {}
         for connection in sorted(self._connections(), key=lambda connection: connection.topic):
-            self.topics[connection.topic] = connection.msgtype
+            self.topics[connection.topic] = ros2_name(connection)
             self.counts[connection.topic] += connection.msgcount
         if not sum(self.counts.values()):
             self.close()
@@ -109,7 +109,7 @@ class BagReader:
             )
         for source in list(self._sources):
             for connection, stamp, raw in self._read(source, wanted, start_ns):
-                yield BagMessage(stamp, connection.topic, connection.msgtype, raw, connection, self._types)
+                yield BagMessage(stamp, connection.topic, ros2_name(connection), raw, connection, self._types)
 
     def _read(self, source: Source, wanted: set[str], start_ns: int | None):
         """The messages of one file; when its reader fails on the way, the salvaged rest of them."""

@@ -9,6 +9,12 @@ from rosbags.typesys.store import Typestore
 from scdepth_core.errors import BagError
 
 _IDL_SEPARATOR = "=" * 80 + "\n"
+_RENAMED = {"tf/msg/tfMessage": "tf2_msgs/msg/TFMessage"}  # since the first ROS 1; the fields are the same
+
+
+def ros2_name(connection: Connection) -> str:
+    """Which type of ROS 2 the messages are."""
+    return _RENAMED.get(connection.msgtype, connection.msgtype)
 
 
 class MessageTypes:
@@ -37,17 +43,18 @@ class MessageTypes:
             raise BagError(_complaint(connection, error)) from error
 
     def to_cdr(self, connection: Connection, raw: bytes) -> bytes:
-        """The message in the encoding of ROS 2; one of a ROS 1 bag as the type of the same name in Jazzy.
+        """The message in the encoding of ROS 2; one of a ROS 1 bag as the type that `ros2_name` says, in Jazzy.
 
         Raises:
             BagError: for a type that ROS 2 does not have, or bytes that are not of this type.
         """
         if not _is_ros1(connection):
             return raw
-        if connection.msgtype not in self._ros2.fielddefs:
+        name = ros2_name(connection)
+        if name not in self._ros2.fielddefs:
             raise BagError(f"messages of {connection.topic} are {connection.msgtype}, which ROS 2 does not have")
         try:
-            return bytes(self._ros2.ros1_to_cdr(raw, connection.msgtype))
+            return bytes(self._ros2.ros1_to_cdr(raw, name))
         except Exception as error:
             raise BagError(_complaint(connection, error)) from error
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from bag_samples import ROS1, ROS2, START, cut, header, image, storage_file, text, write_bag
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagReader, BagWriter
@@ -59,6 +61,26 @@ def test_messages_come_as_cdr_from_every_format(bag):
         message = next(reader.messages(["/image"]))
         decoded = ROS2.deserialize_cdr(message.cdr(), message.type)
         assert decoded.header.stamp.sec == 1_700_000_000 and decoded.data.size == 60_000
+
+
+def test_transforms_of_the_first_ros_have_todays_type(tmp_path):
+    """Recordings such as TUM's hold tf/tfMessage: tf2_msgs/TFMessage by its old name."""
+    store = get_typestore(Stores.ROS1_NOETIC)
+    store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf/msg/tfMessage"))
+    make = {name: store.types[f"geometry_msgs/msg/{name}"] for name in ("Vector3", "Quaternion", "Transform")}
+    pose = make["Transform"](make["Vector3"](1.0, 2.0, 3.0), make["Quaternion"](0.0, 0.0, 0.0, 1.0))
+    entry = store.types["geometry_msgs/msg/TransformStamped"](header(START, "/world", ROS1), "/kinect", pose)
+    old = store.types["tf/msg/tfMessage"]([entry])
+    with Ros1Writer(tmp_path / "old.bag") as writer:
+        tf = writer.add_connection("/tf", old.__msgtype__, typestore=store)
+        writer.write(tf, START, store.serialize_ros1(old, old.__msgtype__))
+    with BagReader(tmp_path / "old.bag") as reader:
+        assert reader.topics == {"/tf": "tf2_msgs/msg/TFMessage"}
+        (message,) = reader.messages()
+        for found in (message.decode(), ROS2.deserialize_cdr(message.cdr(), message.type)):
+            (transform,) = found.transforms
+            assert (transform.header.frame_id, transform.child_frame_id) == ("/world", "/kinect")
+            assert transform.transform.translation.y == 2.0
 
 
 @pytest.mark.parametrize("share", [0.35, 0.8, 0.999])
