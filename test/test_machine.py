@@ -53,3 +53,22 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 0.5 * pages)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(expected)]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's malloc")
+def test_more_than_two_gigabytes_are_kept():
+    """The heap ends where it ended before 3 GB of it were freed."""
+    program = """
+import ctypes
+from scdepth_core.machine import keep_freed_memory
+keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
+blocks = [ctypes.c_void_p(libc.malloc(100 * 2**20)) for _ in range(30)]
+end = libc.sbrk(0)
+for block in blocks:
+    libc.free(block)
+print(libc.sbrk(0) == end)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]

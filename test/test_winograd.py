@@ -30,13 +30,24 @@ def test_one_tile_by_hand():
     assert torch.allclose(convolve3x3(image, torch.ones(1, 1, 3, 3)), sums, atol=1e-4)
 
 
-@pytest.mark.parametrize("chunk", [1, winograd.CHUNK], ids=["image by image", "at once"])
-@pytest.mark.parametrize("shape", [(2, 3, 10, 6), (3, 2, 9, 11), (1, 2, 3, 3), (2, 1, 4, 5)])
+@pytest.mark.parametrize("chunk", [1, 2400, winograd.CHUNK], ids=["row by row", "some rows", "at once"])
+@pytest.mark.parametrize("shape", [(2, 3, 10, 6), (3, 2, 9, 11), (1, 2, 3, 3), (2, 1, 4, 5), (2, 2, 19, 5)])
 def test_values_and_gradients(shape, chunk, monkeypatch):
     monkeypatch.setattr(winograd, "CHUNK", chunk)
-    image, weight = drawn(*shape).requires_grad_(), drawn(4, shape[1], 3, 3).requires_grad_()
-    assert torch.allclose(convolve3x3(image, weight), F.conv2d(image, weight), atol=1e-12)
-    assert torch.autograd.gradcheck(convolve3x3, (image, weight))
+    inputs = [drawn(*shape).requires_grad_(), drawn(4, shape[1], 3, 3).requires_grad_()]
+    ours, others = convolve3x3(*inputs), F.conv2d(*inputs)
+    assert torch.allclose(ours, others, atol=1e-12)
+    above = drawn(*ours.shape)
+    for one, other in zip(*(torch.autograd.grad(result, inputs, above) for result in (ours, others))):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk", [1, winograd.CHUNK], ids=["row by row", "at once"])
+def test_gradients_are_differences(chunk, monkeypatch):
+    monkeypatch.setattr(winograd, "CHUNK", chunk)
+    assert torch.autograd.gradcheck(
+        convolve3x3, [drawn(1, 2, 9, 4).requires_grad_(), drawn(3, 2, 3, 3).requires_grad_()]
+    )
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

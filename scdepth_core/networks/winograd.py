@@ -11,7 +11,7 @@ differ from theirs by the rounding of float32, about 1e-5 of the largest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 FEWEST_CHANNELS = 32  # in and out; with fewer the sums cost more than the multiplications that they save
-CHUNK = 6 * 2**20  # bytes of transformed tiles at a time, which a CPU's cache holds
+CHUNK = 8 * 2**20  # bytes of transformed tiles at a time, which a CPU's cache holds
 Views = Sequence[Tensor]
 
 
@@ -61,13 +61,14 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, image: Tensor, weight: Tensor) -> Tensor:
         outputs, channels, *_ = weight.shape
-        grid = rows, columns = [-(-(side - 2) // 4) for side in image.shape[2:]]  # of tiles
-        bytes_of_one = 36 * rows * columns * max(channels, outputs) * image.element_size()
-        ctx.grid, ctx.step = grid, max(1, CHUNK // bytes_of_one)
+        rows, columns = (-(-(side - 2) // 4) for side in image.shape[2:])  # of tiles
+        bytes_of_row = 36 * columns * max(channels, outputs) * image.element_size()
+        ctx.parts, ctx.columns = list(_parts(len(image), rows, bytes_of_row)), columns
         kernel = _transform_kernel(weight)
         result = image.new_empty(len(image), 4 * rows, 4 * columns, outputs)
-        for some, out in zip(image.split(ctx.step), result.split(ctx.step)):
-            _transform_output(torch.bmm(_transform_tiles(some, grid), kernel.transpose(1, 2)), out)
+        for some, top, bottom in ctx.parts:
+            tiles = _transform_tiles(image[some, :, top : bottom + 2], bottom - top, columns)
+            _transform_output(torch.bmm(tiles, kernel.transpose(1, 2)), result[some, top:bottom])
         ctx.save_for_backward(image, kernel)
         return result[:, : image.shape[2] - 2, : image.shape[3] - 2].permute(0, 3, 1, 2)
 
@@ -75,16 +76,34 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         image, kernel = ctx.saved_tensors
-        rows, columns = grid = ctx.grid
-        of_kernel = torch.empty_like(kernel)
-        of_image = image.new_empty(len(image), 4 * rows + 4, 4 * columns + 4, image.shape[1])
-        parts = zip(*(whole.split(ctx.step) for whole in (image, gradient, of_image)))
-        for i, (some, above, out) in enumerate(parts):
-            of_product = _adjoint_output(above, grid)
-            of_kernel.baddbmm_(of_product.transpose(1, 2), _transform_tiles(some, grid), beta=min(i, 1))
-            _adjoint_tiles(torch.bmm(of_product, kernel), out)
+        of_kernel = torch.zeros_like(kernel)
+        height = max(bottom for _, _, bottom in ctx.parts) + 4
+        of_image = image.new_empty(len(image), height, 4 * ctx.columns + 4, image.shape[1])
+        for some, top, bottom in ctx.parts:
+            of_product = _adjoint_output(gradient[some, :, top:bottom], bottom - top, ctx.columns)
+            tiles = _transform_tiles(image[some, :, top : bottom + 2], bottom - top, ctx.columns)
+            of_kernel.baddbmm_(of_product.transpose(1, 2), tiles)
+            of_part = of_image[some, top : bottom + 4]
+            seam = of_part[:, :2].clone()  # tiles of the part above reach down to here
+            _adjoint_tiles(torch.bmm(of_product, kernel), of_part)
+            if top > 0:
+                of_part[:, :2] += seam
         of_image = of_image[:, : image.shape[2], : image.shape[3]].permute(0, 3, 1, 2)
         return of_image, _adjoint_kernel(of_kernel)
+
+
+def _parts(images: int, rows: int, bytes_of_row: int) -> Iterator[tuple[slice, int, int]]:
+    """Which images, and from which of their rows of pixels to which, have transformed tiles that fill one CHUNK.
+
+    Args:
+        rows: of tiles in an image; each makes four rows of pixels.
+        bytes_of_row: of transformed tiles.
+    """
+    whole = max(1, CHUNK // (rows * bytes_of_row))
+    height = max(1, CHUNK // bytes_of_row)
+    for first in range(0, images, whole):
+        for top in range(0, rows, height):
+            yield slice(first, first + whole), 4 * top, 4 * min(top + height, rows)
 
 
 def _pixels(image: Tensor, height: int, width: int) -> Tensor:
@@ -93,12 +112,12 @@ def _pixels(image: Tensor, height: int, width: int) -> Tensor:
     return image.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
 
-def _transform_tiles(image: Tensor, grid: list[int]) -> Tensor:
-    """B^T d B of every tile d, (36, tiles, C)."""
-    (rows, columns), channels = grid, image.shape[1]
-    d = _pixels(image, 4 * rows + 4, 4 * columns + 4)
+def _transform_tiles(image: Tensor, height: int, columns: int) -> Tensor:
+    """B^T d B of every tile d for `height` rows of outputs, (36, tiles, C)."""
+    rows, channels = height // 4, image.shape[1]
+    d = _pixels(image, height + 4, 4 * columns + 4)
     half = d.new_empty(6, len(d), rows, d.shape[2], channels)
-    _input([d[:, i : i + 4 * rows : 4] for i in range(6)], half)
+    _input([d[:, i : i + height : 4] for i in range(6)], half)
     tiles = d.new_empty(6, 6, len(d), rows, columns, channels)
     _input([half[:, :, :, j : j + 4 * columns : 4] for j in range(6)], tiles.unbind(1))
     return tiles.view(36, -1, channels)
@@ -128,10 +147,10 @@ def _transform_output(product: Tensor, out: Tensor) -> None:
     _output(half.unbind(1), blocks)
 
 
-def _adjoint_output(gradient: Tensor, grid: list[int]) -> Tensor:
+def _adjoint_output(gradient: Tensor, height: int, columns: int) -> Tensor:
     """A y A^T of every block y of 4x4 of (N, K, H, W), (36, tiles, K)."""
-    (rows, columns), channels = grid, gradient.shape[1]
-    y = _pixels(gradient, 4 * rows, 4 * columns).view(-1, rows, 4, columns, 4, channels)
+    rows, channels = height // 4, gradient.shape[1]
+    y = _pixels(gradient, height, 4 * columns).view(-1, rows, 4, columns, 4, channels)
     half = y.new_empty(6, len(y), rows, columns, 4, channels)
     _output_adjoint(y.unbind(2), half)
     product = y.new_empty(6, 6, len(y), rows, columns, channels)
