@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rclpy.duration import Duration
 from rclpy.exceptions import NameValidationException
+from rclpy.qos import QoSDurabilityPolicy
 
 from scdepth_core.errors import BagError
 from scdepth_ros.bag import BagMessage, BagReader
@@ -54,12 +55,12 @@ class BagPlayer:
         self._classes: dict[str, type] = {}
         self.played = Played()
         self.publishers = {}
-        profiles = topic_qos(bag)
+        self._profiles = topic_qos(bag)
         for topic in topics:
             name = names.get(topic, topic)
             try:
                 self._classes[topic] = message_class(bag.topics[topic])
-                self.publishers[topic] = node.create_publisher(self._classes[topic], name, profiles[topic])
+                self.publishers[topic] = node.create_publisher(self._classes[topic], name, self._profiles[topic])
             except BagError as error:
                 self.played.reasons[topic] = str(error)
             except NameValidationException:  # ROS 1 allows more
@@ -70,28 +71,40 @@ class BagPlayer:
         return [p.topic_name for p in self.publishers.values() if p.get_subscription_count() < listeners]
 
     def play(self, start_ns: int, offset_ns: int, wait_until: Callable[[int], float]) -> None:
-        """Publish everything recorded from `start_ns` on, once.
+        """Publish everything recorded from `start_ns` on, once; before, at once, what latched topics said earlier.
 
         Args:
             offset_ns: added to the stamps in the messages.
             wait_until: called with a time of recording, returns when that moment has come, and how late in seconds.
         """
+        if start_ns > self._bag.start_ns:
+            self._play_latched(start_ns, offset_ns)
         for message in self._bag.messages(list({*self.publishers, *self.played.reasons}), start_ns):
-            publisher = self.publishers.get(message.topic)
-            if publisher is None:
+            if message.topic not in self.publishers:
                 self.played.skipped[message.topic] += 1
                 continue
             data = self._bytes(message, offset_ns)
             self.played.lag = max(self.played.lag, wait_until(message.stamp_ns))
-            if data is not None:
-                publisher.publish(data)
-                self.played.published[message.topic] += 1
+            self._publish(message.topic, data)
 
     def finish(self, seconds: float) -> None:
         """Give reliable subscribers this long to fetch what they still miss."""
         end = time.monotonic() + seconds
         for publisher in self.publishers.values():
             publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
+
+    def _play_latched(self, until_ns: int, offset_ns: int) -> None:
+        """What was said once, earlier, and still holds: static transforms, maps, descriptions of robots."""
+        latched = [t for t in self.publishers if self._profiles[t].durability == QoSDurabilityPolicy.TRANSIENT_LOCAL]
+        for message in self._bag.messages(latched):
+            if message.stamp_ns >= until_ns:
+                return
+            self._publish(message.topic, self._bytes(message, offset_ns))
+
+    def _publish(self, topic: str, data: bytes | None) -> None:
+        if data is not None:
+            self.publishers[topic].publish(data)
+            self.played.published[topic] += 1
 
     def _bytes(self, message: BagMessage, offset_ns: int) -> bytes | None:
         try:

@@ -129,7 +129,7 @@ class Calibration:
                 self._outcome = error
             self._key = key
         if isinstance(self._outcome, CameraError):
-            raise self._outcome
+            raise self._outcome.with_traceback(None)  # which would grow with every raise, and keep every image
         return self._outcome
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64
 
+from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.camera import Camera
 from scdepth_ros import qos
 from scdepth_ros.messages import CameraInfoBuffer, CloudBuffer, encode_cloud, encode_color, encode_depth
@@ -28,16 +29,22 @@ class DepthOutputs:
 
     Args:
         node: a rclpy lifecycle node.
+
+    Raises:
+        ConfigError: for QoS parameters that are no QoS.
     """
 
     def __init__(self, node):
         self._node = node
         self._info = CameraInfoBuffer()
         self._cloud: CloudBuffer | None = None
-        self._publishers = {
-            topic: qos.advertise(node, message, topic, qos.results(), lifecycle=True)
-            for topic, message in _TYPES.items()
-        }
+        self._publishers = {}
+        try:
+            for topic, message in _TYPES.items():
+                self._publishers[topic] = qos.advertise(node, message, topic, qos.results(), lifecycle=True)
+        except ConfigError:
+            self.close()
+            raise
 
     def wanted(self) -> set[str]:
         """The topics that have a subscriber now."""

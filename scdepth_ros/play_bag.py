@@ -121,15 +121,22 @@ def _play(node, bag: BagReader, player: BagPlayer, args: argparse.Namespace) -> 
         raise BagError(f"--start is {args.start:g} s, the recording '{args.bag}' is only {length:.1f} s long")
     clock = node.create_publisher(Clock, "/clock", 10) if args.clock else None
     _wait_for_subscribers(player, args.wait_for_subscribers, args.subscribers)
+    end_ns = bag.end_ns + (_period_ns(bag, player) if args.loop else 0)
     offset_ns, began = 0, None
     while True:
         pace = Pace(start_ns, args.rate, offset_ns, clock, began)
         player.play(start_ns, offset_ns, pace.wait_until)
-        pace.wait_until(bag.end_ns)
+        pace.wait_until(end_ns)
         if not args.loop:
             break
-        offset_ns, began = offset_ns + bag.end_ns - start_ns, pace.due(bag.end_ns)  # no gap, no step back
+        offset_ns, began = offset_ns + end_ns - start_ns, pace.due(end_ns)  # no gap, no step back
     player.finish(LAST_CALL)
+
+
+def _period_ns(bag: BagReader, player: BagPlayer) -> int:
+    """Between two messages of the busiest topic: what lies between the last message of a round and the next round."""
+    most = max(bag.counts[topic] for topic in player.publishers)
+    return (bag.end_ns - bag.start_ns) // (most - 1) if most > 1 else SECOND
 
 
 def _wait_for_subscribers(player: BagPlayer, seconds: float, listeners: int) -> None:

@@ -172,7 +172,15 @@ class _Recorder:
         """Topics asked for by name that never were published."""
         return [name for name in self.names if name not in self.topics.topics and name not in self.topics.refused]
 
+    def undated(self) -> str:
+        """A sentence while nothing can be recorded, because time is that of a simulation that did not begin."""
+        if self._node.get_clock().now().nanoseconds:
+            return ""
+        return "nothing came on /clock yet, and use_sim_time is true – start the simulation, or leave use_sim_time out"
+
     def _look(self) -> None:
+        if self.undated():
+            return
         for topic in self.topics.subscribe_to_published(self.names, self._writer.add_topic):
             self._node.get_logger().info(f"recording {topic} ({self.topics.topics[topic]})")
 
@@ -188,7 +196,9 @@ class _Recorder:
         for sentence in self._losses:
             if sentence not in known:
                 self._node.get_logger().warning(sentence)
-        if missing := self.missing():
+        if undated := self.undated():
+            self._node.get_logger().warning(undated)
+        elif missing := self.missing():
             self._node.get_logger().warning(f"nobody publishes {', '.join(missing)} yet")
 
     def _end(self, reason: str) -> None:
@@ -197,7 +207,7 @@ class _Recorder:
 
 def _nothing_came(recorder: _Recorder, session: RecordingSession) -> BagError:
     """The sentence for an empty recording."""
-    why = f"nothing was recorded: {recorder.topics.why_nothing_came(recorder.names)}"
+    why = f"nothing was recorded: {recorder.undated() or recorder.topics.why_nothing_came(recorder.names)}"
     return BagError("; ".join([why, *session.counts.losses()]))
 
 

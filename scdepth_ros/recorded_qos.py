@@ -10,6 +10,7 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from scdepth_ros.bag import BagReader
 
 QUEUE = 10  # messages that a publisher keeps for reliable subscribers
+LATCHED = 100  # and that those of latched topics keep for late ones: every static transform publisher sends its own
 BUFFERED = 50  # messages that a recorder's subscription holds while the disk is slow
 _FOREVER = QosTime(sec=2147483647, nsec=4294967295)
 
@@ -49,23 +50,22 @@ def as_offered(profile: QoSProfile) -> Qos:
 def topic_qos(bag: BagReader) -> dict[str, QoSProfile]:
     """The QoS to publish each topic with: as recorded; where nothing was, reliable with room for a burst.
 
-    Latched topics of ROS 1 and `tf_static` keep their last message for late subscribers.
+    Latched topics, those of ROS 1 and `tf_static` among them, keep their messages for late subscribers.
     """
-    profiles = {topic: _reliable(topic) for topic in bag.topics}
+    profiles = {topic: _reliable(latched=topic.endswith("/tf_static")) for topic in bag.topics}
     for connection in bag.connections:
         recorded = getattr(connection.ext, "offered_qos_profiles", None)
         if recorded:
             profiles[connection.topic] = _as_recorded(recorded[0])
         elif getattr(connection.ext, "latching", 0):
-            profiles[connection.topic].durability = QoSDurabilityPolicy.TRANSIENT_LOCAL
+            profiles[connection.topic] = _reliable(latched=True)
     return profiles
 
 
-def _reliable(topic: str) -> QoSProfile:
-    latched = topic.endswith("/tf_static")
+def _reliable(latched: bool) -> QoSProfile:
     return QoSProfile(
         history=QoSHistoryPolicy.KEEP_LAST,
-        depth=QUEUE,
+        depth=LATCHED if latched else QUEUE,
         reliability=QoSReliabilityPolicy.RELIABLE,
         durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
     )
@@ -77,7 +77,7 @@ def _as_recorded(qos: Qos) -> QoSProfile:
     keep_all = qos.history == QosHistory.KEEP_ALL
     return QoSProfile(
         history=QoSHistoryPolicy.KEEP_ALL if keep_all else QoSHistoryPolicy.KEEP_LAST,
-        depth=qos.depth or QUEUE,
+        depth=qos.depth or (LATCHED if latched else QUEUE),
         reliability=QoSReliabilityPolicy.BEST_EFFORT if best_effort else QoSReliabilityPolicy.RELIABLE,
         durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
     )

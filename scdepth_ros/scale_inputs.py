@@ -15,7 +15,7 @@ import numpy as np
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
-from scdepth_core.errors import BagError
+from scdepth_core.errors import BagError, ConfigError
 from scdepth_core.scale import ScaleSettings
 from scdepth_ros import qos
 from scdepth_ros.camera_transforms import TF, CameraPlace, CameraTransforms
@@ -60,6 +60,9 @@ class ScaleInputs:
 
     Attributes:
         topic: full name of what the source listens to, after remapping; empty when to nothing.
+
+    Raises:
+        ConfigError: for QoS parameters that are no QoS.
     """
 
     def __init__(self, node, settings: ScaleSettings, complain: Callable[[str, str, int], None]):
@@ -74,7 +77,16 @@ class ScaleInputs:
         )
         self._camera_frame = ""
         self._matched: list[Matched] = []
-        self.topic, self._subscription, self._listener, streams = "", None, None, set()
+        self.topic, self._subscription, self._listener = "", None, None
+        self._associator = Associator(_streams(settings), TOLERANCE_NS, WINDOW_NS)
+        try:
+            self._listen(settings)
+        except ConfigError:
+            self.close()
+            raise
+
+    def _listen(self, settings: ScaleSettings) -> None:
+        node = self._node
         takes_points = settings.source == "reference_depth" and settings.reference == POINTS
         if needs_transforms(settings) or (takes_points and has_transforms()):
             self._listener = TransformListener(node, self._on_transforms)
@@ -84,15 +96,13 @@ class ScaleInputs:
                 "be imported – install ros-<distro>-tf2-msgs to place those of a lidar by TF"
             )
         if needs_transforms(settings):
-            self.topic, streams = node.resolve_topic_name(TF), {"transforms"}
+            self.topic = node.resolve_topic_name(TF)
         elif settings.source == "odometry":
-            self.topic, streams = node.resolve_topic_name("odom"), {"odometry"}
+            self.topic = node.resolve_topic_name("odom")
             self._subscription = self._subscribe(Odometry, self._on_odometry)
         elif settings.source == "reference_depth":
             self.topic, message = _reference(node, settings.reference)
-            streams = {"depth"}
             self._subscription = self._subscribe(message, self._on_depth)
-        self._associator = Associator(streams, TOLERANCE_NS, WINDOW_NS)
 
     def add(self, header, frame) -> None:
         """Let a frame wait for what belongs to it; `header` is that of its image."""
@@ -161,6 +171,13 @@ def needs_transforms(settings: ScaleSettings) -> bool:
         (settings.source == "odometry" and settings.fixed_frame)
         or (settings.source == "camera_height" and settings.ground_frame)
     )
+
+
+def _streams(settings: ScaleSettings) -> set[str]:
+    """What a frame waits for."""
+    if needs_transforms(settings):
+        return {"transforms"}
+    return {"odometry": {"odometry"}, "reference_depth": {"depth"}}.get(settings.source, set())
 
 
 def check_transforms(settings: ScaleSettings) -> None:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from rclpy.serialization import deserialize_message, serialize_message
 from rosidl_parser.definition import AbstractNestedType, NamespacedType
 
+from scdepth_core.errors import BagError, first_line
+
 SECOND = 10**9
 _HEADER, _TIME = "std_msgs/Header", "builtin_interfaces/Time"
 
@@ -19,12 +21,18 @@ def shift_stamps(cdr: bytes, message: type, offset_ns: int) -> bytes:
     Args:
         cdr: the serialised message.
         message: its class.
+
+    Raises:
+        BagError: when the bytes are no such message.
     """
     if offset_ns == 0 or not _has_stamps(message):
         return cdr
-    if _only_in_front(message):
-        return _shift_first_time(cdr, offset_ns)
-    decoded = deserialize_message(bytes(cdr), message)
+    try:
+        if _only_in_front(message):
+            return _shift_first_time(cdr, offset_ns)
+        decoded = deserialize_message(bytes(cdr), message)
+    except (IndexError, struct.error, RuntimeError) as error:
+        raise BagError(f"a message of {len(cdr)} bytes is no {message.__name__} ({first_line(error)})") from error
     _shift_deep(decoded, offset_ns)
     return serialize_message(decoded)
 

@@ -36,6 +36,9 @@ class TransformListener:
     Args:
         node: a rclpy node.
         take: called with every TFMessage, and whether it holds at all times.
+
+    Raises:
+        ConfigError: for QoS parameters that are no QoS.
     """
 
     def __init__(self, node, take: Callable[[object, bool], None]):
@@ -45,13 +48,16 @@ class TransformListener:
             reliability=QoSReliabilityPolicy.RELIABLE,
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,  # what was sent before this node came
         )
-        self._subscriptions = [
-            qos.subscribe(node, message, topic, callback, profile)
+        self._subscriptions = []
+        try:
             for topic, callback, profile in (
                 (TF, lambda msg: take(msg, False), qos.measurements()),
                 (TF_STATIC, lambda msg: take(msg, True), fixed),
-            )
-        ]
+            ):
+                self._subscriptions.append(qos.subscribe(node, message, topic, callback, profile))
+        except ConfigError:
+            self.close()
+            raise
 
     def close(self) -> None:
         for subscription in self._subscriptions:

@@ -38,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw one frame, and say which."""
-    if not 0 < args.near < args.far:
-        raise ConfigError(f"--near is {args.near:g} and --far {args.far:g}, expected metres with 0 < near < far")
+    if not 0 < args.near < args.far < float("inf"):
+        raise ConfigError(f"--near is {args.near:g} and --far {args.far:g}, expected numbers of metres, 0 < near < far")
+    if args.at is not None and not 0 <= args.at < float("inf"):
+        raise ConfigError(f"--at is {args.at:g}, expected seconds into the recording, 0 or more")
     if Path(args.out).suffix.lower() != ".png":
         raise ConfigError(f"--out is '{args.out}', expected a name that ends in .png")
     if args.live is not None and not 0 < args.live < float("inf"):

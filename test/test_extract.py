@@ -270,7 +270,15 @@ def test_the_command_refuses_what_it_cannot_read(words, capsys):
 
 @pytest.mark.parametrize(
     "change",
-    [{"validation": 2}, {"min_frames": 1}, {"max_gap": 0}, {"size": (8, 8)}, {"fit": "no"}, {"odometry_frame": "x"}],
+    [
+        {"validation": 2},
+        {"min_frames": 1},
+        {"max_gap": 0},
+        {"depth_tolerance": float("inf")},
+        {"size": (8, 8)},
+        {"fit": "no"},
+        {"odometry_frame": "x"},
+    ],
 )
 def test_settings_out_of_range_are_refused(change):
     with pytest.raises(ConfigError):

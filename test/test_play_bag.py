@@ -1,5 +1,6 @@
 """play_bag over DDS: everything arrives as recorded, in time, and what cannot be played is named."""
 
+import re
 import signal
 import struct
 import time
@@ -11,7 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from bag_samples import OPTICAL, ROS1, START, camera_info, image, text, write_bag
+from bag_samples import OPTICAL, ROS1, SECOND, START, camera_info, image, text, write_bag
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path as PathMessage
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -114,7 +115,7 @@ def test_rounds_go_on_in_time_until_interrupted(tmp_path, bench):
     assert process.stop(signal.SIGINT) < 2 and process.process.returncode == 0
     assert "Traceback" not in process.output and "interrupted" in process.output, process.output
     stamps = [stamp_ns(msg) for msg in images]
-    assert all(b > a for a, b in pairwise(stamps)) and stamps[4] == START + 150 * MS + 1  # end_ns lies just behind
+    assert all(b > a for a, b in pairwise(stamps)) and stamps[4] == START + 200 * MS + 1  # end_ns lies just behind
     told = [c.clock.sec * 10**9 + c.clock.nanosec for c in clocks]
     assert len(told) > 10 and all(b >= a for a, b in pairwise(told)) and told[0] >= START
     for one in (subscription, clock):
@@ -195,6 +196,58 @@ def test_qos_is_the_recorded_one_else_reliable(odd_bag):
     assert qos["/odd"].reliability == QoSReliabilityPolicy.RELIABLE
     assert qos["/odd"].durability == QoSDurabilityPolicy.VOLATILE
     assert isinstance(qos["/odd"], QoSProfile)
+
+
+def late_listener(bench, topic):
+    """Texts of a latched topic that was played before anybody listened."""
+    texts = []
+    qos = QoSProfile(
+        depth=100,
+        reliability=QoSReliabilityPolicy.RELIABLE,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+    )
+    return texts, bench.node.create_subscription(String, topic, lambda msg: texts.append(msg.data), qos)
+
+
+def test_what_holds_for_good_is_played_wherever_it_begins_and_kept_for_late_listeners(tmp_path, bench):
+    """Fifteen static transforms, each from a publisher of its own, at the beginning of a recording of 60 s."""
+    said = [("/late/tf_static", text(f"frame {k}"), START + k * MS) for k in range(15)]
+    bag = write_bag(tmp_path / "robot", [*said, *(("/late/word", text("now"), START + s * SECOND) for s in (50, 60))])
+    process = play(bag, "--start", 40)
+    bench.wait_for(lambda: bench.node.count_publishers("/late/tf_static"), what="the player")
+    bench.spin_for(0.5)
+    texts, subscription = late_listener(bench, "/late/tf_static")
+    bench.wait_for(lambda: len(texts) == 15, what="all static transforms")
+    assert texts == [f"frame {k}" for k in range(15)]
+    process.stop(signal.SIGINT)
+    assert "/late/tf_static: 15 messages" in process.output and "/late/word: 0 messages" in process.output
+    bench.node.destroy_subscription(subscription)
+
+
+def test_a_single_message_comes_once_a_second(tmp_path, bench):
+    bag = write_bag(tmp_path / "one", [("/alone/word", text("here"), START)])
+    process = play(bag, "--loop")
+    bench.wait_for(lambda: bench.node.count_publishers("/alone/word"), what="the player")
+    bench.spin_for(1.5)
+    process.stop(signal.SIGINT)
+    count = int(re.search(r"/alone/word: (\d+) messages", process.output)[1])
+    assert 1 <= count <= 4 and "behind" not in process.output
+
+
+def test_a_broken_message_is_skipped_in_every_round(tmp_path, bench):
+    store = get_typestore(Stores.ROS2_JAZZY)
+    with Writer(tmp_path / "broken", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        pose = writer.add_connection("/broken/pose", "geometry_msgs/msg/PoseStamped", typestore=store)
+        path = writer.add_connection("/broken/path", "nav_msgs/msg/Path", typestore=store)
+        for connection in (pose, path):
+            writer.write(connection, START, b"\0\1\0\0")
+    process = play(tmp_path / "broken", "--loop", "--rate", 4)
+    bench.wait_for(lambda: bench.node.count_publishers("/broken/path"), what="the player")
+    bench.spin_for(1.5)
+    process.stop(signal.SIGINT)
+    assert "Traceback" not in process.output and process.process.returncode == 0, process.output
+    for topic, name in (("pose", "PoseStamped"), ("path", "Path")):
+        assert re.search(rf"/broken/{topic}: \d+ messages skipped: a message of 4 bytes is no {name}", process.output)
 
 
 @pytest.mark.parametrize(

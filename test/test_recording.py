@@ -21,6 +21,7 @@ from rclpy.qos import QoSProfile
 from ros_harness import RELIABLE, TEST_MODULES, Bench, RosProcess
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosReliability
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
@@ -315,6 +316,38 @@ def test_an_empty_or_impossible_recording_is_one_sentence(tmp_path):
     process.stop()
     assert "MB left, --min-free asks for 1e+09" in process.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simulation_that_has_not_begun_is_waited_for(tmp_path, bench):
+    """Without a time there is no date for what comes; the first /clock begins the recording."""
+    words = bench.node.create_publisher(String, "/sim/words", RELIABLE)
+    clock = bench.node.create_publisher(Clock, "/clock", RELIABLE)
+    simulated = ("--topics", "/sim/words", "--ros-args", "-p", "use_sim_time:=true")
+    process = record(tmp_path / "never", "--duration", 1, *simulated)
+    assert process.process.wait(20) == 1
+    process.stop()
+    assert "nothing was recorded: nothing came on /clock yet, and use_sim_time is true" in process.output
+    process = record(tmp_path / "drive", *simulated)
+    process.wait_for_output("nothing came on /clock yet", timeout=30)
+    assert not words.get_subscription_count()
+    now = Clock()
+    now.clock.sec = 1_700_000_000
+
+    def heard():
+        clock.publish(now)
+        return words.get_subscription_count()
+
+    bench.wait_for(heard, what="the recorder, after a /clock")
+    process.wait_for_output("recording /")
+    for _ in range(3):
+        words.publish(String(data="dated"))
+    bench.spin_for(0.5)
+    process.stop(timeout=30)
+    with BagReader(tmp_path / "drive") as bag:
+        assert {message.stamp_ns for message in bag.messages()} == {1_700_000_000 * SECOND}
+        assert bag.counts["/sim/words"] == 3
+    for publisher in (words, clock):
+        bench.node.destroy_publisher(publisher)
 
 
 # The launch file's choice

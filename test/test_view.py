@@ -84,7 +84,9 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path, capsys):
     bag = str(wall(tmp_path / "bag"))
     for arguments, words in [
         ([bag, "--at", "9"], "no image with depth after 9.00 s, it is 4.00 s long"),
+        ([bag, "--at", "nan"], "--at is nan, expected seconds into the recording"),
         ([bag, "--near", "3", "--far", "2"], "0 < near < far"),
+        ([bag, "--far", "inf"], "--far inf, expected numbers of metres"),
         ([], "give a recording, or --live"),
         ([bag, "--live", "1"], "one of the two"),
     ]:
