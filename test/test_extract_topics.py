@@ -67,6 +67,22 @@ def test_aligned_depth_comes_first_and_several_are_asked_for(tmp_path, scene):
     assert extract([bag], tmp_path / "d", settings(depth_topic="/other/depth")).scenes[0].depth == 5
 
 
+def test_what_depth_node_made_is_no_camera_and_no_measured_depth(tmp_path, scene):
+    def with_node(messages):
+        for topic, message, when in messages:
+            yield topic, message, when
+            if topic == IMAGE:
+                yield "/rgb/image_rect_color", message, when
+                yield "/depth/image_rect", image(np.full((120, 160), 2, np.float32), when, "32FC1"), when
+
+    report, _ = run(tmp_path, with_node(walk(scene, 5)))
+    assert report.bags[0].topics == {"image": IMAGE, "camera_info": INFO, "depth": DEPTH, "odometry": ODOM}
+    bag = write_bag(tmp_path / "without", with_node(walk(scene, 5, depth=False)))
+    assert extract([bag], tmp_path / "b", settings()).bags[0].topics["depth"] is None
+    named = extract([bag], tmp_path / "c", settings(depth_topic="/depth/image_rect"))
+    assert named.bags[0].topics["depth"] == "/depth/image_rect"
+
+
 def test_bags_without_pictures_and_wrong_names_say_what_there_is(tmp_path, scene):
     bag = write_bag(tmp_path / "words", [("/words", text("x"), START)])
     with pytest.raises(BagError, match=r"no colour or mono images.*/words \(std_msgs/msg/String, 1\)"):

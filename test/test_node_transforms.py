@@ -10,7 +10,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from ros_harness import BEST_EFFORT, PICTURE, RELIABLE, running_node
 from sensor_msgs.msg import Image, PointCloud2
-from test_node_scale import cloud
+from test_node_scale import cloud, measured
 from tf2_msgs.msg import TFMessage
 
 from scdepth_core.inference import DepthEstimator
@@ -82,7 +82,7 @@ def test_lidar_points_are_placed_by_transforms(bench, transforms, untrained_weig
         publisher = bench.node.create_publisher(PointCloud2, "reference_points", BEST_EFFORT)
         bench.wait_for(publisher.get_subscription_count, what="a subscription to reference_points")
         units = DepthEstimator.load(untrained_weights, "cpu").predict(PICTURE)
-        message, scanned = cloud(3 * units), PointCloud2()
+        message, scanned = cloud(measured(units, 3)), PointCloud2()
         points = np.frombuffer(message.data, np.float32).reshape(-1, 3) - np.float32([0, -0.2, 0.1])
         fill(scanned.data, points.astype(np.float32))
         message.data = scanned.data

@@ -23,7 +23,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosReliability
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import String
+from std_msgs.msg import Float64, String
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.bag import BagReader
@@ -226,6 +226,20 @@ def test_what_overflows_the_queue_is_told_from_what_is_lost_on_the_way(bench):
     bench.executor.remove_node(node)
     node.destroy_node()
     bench.node.destroy_publisher(words)
+
+
+def test_what_depth_node_makes_is_recorded_by_name_alone(bench):
+    camera, maker = (rclpy.create_node(name, context=bench.context, namespace="robot") for name in ("eye", "maker"))
+    ends = [camera.create_publisher(Image, "image_raw", RELIABLE), maker.create_publisher(Image, "depth", RELIABLE)]
+    ends += [maker.create_publisher(Float64, "~/scale", RELIABLE)]
+    bench.wait_for(lambda: all(bench.node.count_publishers(end.topic_name) for end in ends), what="both nodes")
+    by_default = TopicRecorder(bench.node, lambda _: None)
+    new = by_default.subscribe_to_published((), lambda *_: None)
+    assert "/robot/image_raw" in new and "/robot/depth" not in new
+    by_name = TopicRecorder(bench.node, lambda _: None)
+    assert by_name.subscribe_to_published(["/robot/depth"], lambda *_: None) == ["/robot/depth"]
+    for node in (camera, maker):
+        node.destroy_node()
 
 
 def test_killed_it_leaves_all_but_the_last_second(tmp_path, bench):

@@ -106,6 +106,8 @@ def test_a_frame_without_a_measurement_says_why(walk):
     assert "ground" in CameraHeight(1.0).measure(wall).refused
     other = View(view.depth, view.K, reference=walk.rng.uniform(0.1, 20, view.depth.shape).astype(np.float32))
     assert "do not resemble" in ReferenceDepth().measure(other).refused
+    own = View(view.depth, view.K, reference=3 * view.depth)
+    assert "what this network predicted" in ReferenceDepth().measure(own).refused
 
 
 def test_standing_still_and_turning_on_the_spot_measure_nothing(walk):

@@ -11,6 +11,7 @@ _ENOUGH_PIXELS = 50
 _MOST_PIXELS = 20_000  # more of them only repeat their neighbours
 _INDEPENDENT = 50  # regions of an image whose errors have little to do with each other
 _INLIERS = 3.0  # standard deviations
+_SMALLEST_SCATTER = 0.002  # of the log ratio: so well agrees no sensor with a network, but a network with itself
 _LARGEST_SCATTER = 0.5  # of the log ratio: a prediction further off than this does not resemble the scene
 
 
@@ -33,6 +34,8 @@ class ReferenceDepth:
         centre, scatter = median_and_scatter(ratio)
         inliers = ratio[np.abs(ratio - centre) <= _INLIERS * max(scatter, 1e-6)]
         centre, scatter = median_and_scatter(inliers)
+        if scatter < _SMALLEST_SCATTER:
+            return Measurement.none("the reference is no measured depth, but what this network predicted")
         if scatter > _LARGEST_SCATTER:
             return Measurement.none("prediction and reference depth do not resemble each other")
         return Measurement(centre, scatter / np.sqrt(min(len(inliers), _INDEPENDENT)))

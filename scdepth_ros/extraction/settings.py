@@ -76,4 +76,6 @@ class ExtractionSettings:
             raise ConfigError(f"min-frames is {self.min_frames}, expected at least 3: a target and two sources")
         for name in ("max_gap", "depth_tolerance", "odometry_gap", "window"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name.replace('_', '-')} is {getattr(self, name)}, expected a number of seconds above 0")
+                raise ConfigError(
+                    f"{name.replace('_', '-')} is {getattr(self, name)}, expected a number of seconds above 0"
+                )

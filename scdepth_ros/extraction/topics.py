@@ -10,6 +10,7 @@ from scdepth_ros.bag import BagReader
 from scdepth_ros.camera_transforms import TF, TF_STATIC, TF_TYPE
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.messages import decode_image
+from scdepth_ros.topics import COLOR, DEPTH, RGB
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 POINTS_TYPE = "sensor_msgs/msg/PointCloud2"
@@ -22,7 +23,6 @@ POSE_TYPES = (
 )
 _TRANSPORTS = ("compressed", "compressedDepth")
 _DEPTH_FORMATS = ("16UC1", "32FC1")
-_COLORIZED = "/depth/colorized"  # what depth_node paints is no camera's picture
 _TRIES = 5  # messages looked at before an image topic counts as unreadable
 
 
@@ -69,6 +69,20 @@ def find_topics(bag: BagReader, settings: ExtractionSettings) -> Topics:
     )
 
 
+def made_by_depth_node(bag: BagReader) -> set[str]:
+    """Its depth and its pictures in a recording: no camera took them, and depth is no measured one.
+
+    Its depth has the name that depth cameras give theirs. It is known by what stands beside it.
+    """
+    made = set()
+    for topic in bag.topics:
+        place = topic.removesuffix(DEPTH)
+        beside = {place + RGB, place + COLOR} & set(bag.topics)
+        if topic.endswith(f"/{DEPTH}") and beside:
+            made |= {topic, *beside}
+    return made
+
+
 def base_topic(topic: str) -> str:
     """The topic without the name of its transport: /camera/image_raw of /camera/image_raw/compressed."""
     base, _, last = topic.rpartition("/")
@@ -110,8 +124,10 @@ def _image_kind(topic: str, message) -> str | None:
 def _find_image(bag: BagReader, kinds: dict[str, str], wanted: str | None) -> str:
     if wanted:
         return _checked(bag, wanted, IMAGE_TYPES, "--image-topic")
-    candidates = [topic for topic, kind in kinds.items() if kind == "colour" and not topic.endswith(_COLORIZED)]
-    candidates = candidates or [topic for topic, kind in kinds.items() if kind == "mono"]
+    made = made_by_depth_node(bag)
+    colour = [topic for topic, kind in kinds.items() if kind == "colour" and not topic.endswith(f"/{COLOR}")]
+    mono = [topic for topic, kind in kinds.items() if kind == "mono"]
+    candidates = [topic for topic in colour if topic not in made] or mono or colour
     if not candidates:
         raise BagError(
             f"bag '{bag.path}' has no colour or mono images that can be read; its topics are {_listing(bag)}"
@@ -146,7 +162,8 @@ def _find_measured(bag: BagReader, kinds: dict[str, str], settings: ExtractionSe
 def _find_depth(bag: BagReader, kinds: dict[str, str], wanted: str | None) -> str | None:
     if wanted:
         return _checked(bag, wanted, IMAGE_TYPES, "--depth-topic")
-    candidates = _without_copies([topic for topic, kind in kinds.items() if kind == "depth"])
+    made = made_by_depth_node(bag)
+    candidates = _without_copies([topic for topic, kind in kinds.items() if kind == "depth" and topic not in made])
     registered = [topic for topic in candidates if "aligned" in topic or "registered" in topic]
     candidates = registered or candidates
     return _one(bag, candidates, "depth topics", "--depth-topic, or --no-depth") if candidates else None

@@ -13,13 +13,15 @@ from scdepth_ros.messages.classes import message_class
 from scdepth_ros.recorded_qos import as_offered, recorder_qos
 from scdepth_ros.recording.serialized import IMAGE_TYPES, Serialized
 
-# What is recorded when nobody names topics: what a data set, a calibration of scale or SLAM is made of.
+# What is recorded when nobody names topics: what a data set, a calibration of scale or SLAM is made of. What depth_node
+# makes of it is left out, which spares it the work.
 RECORDED_TYPES = (
     *IMAGE_TYPES,
     "sensor_msgs/msg/CameraInfo",
     "nav_msgs/msg/Odometry",
     "tf2_msgs/msg/TFMessage",
 )
+_SCALE_TYPE = "std_msgs/msg/Float64"
 
 
 class TopicRecorder:
@@ -73,17 +75,19 @@ class TopicRecorder:
         """Listen to what is published by now and not listened to yet, with a QoS that its publishers match.
 
         Args:
-            names: full names of the topics wanted; empty for all of RECORDED_TYPES.
+            names: full names of the topics wanted; empty for all of RECORDED_TYPES but those of a depth_node.
             add_topic: called with each new topic, its type and its publishers' QoS, before the first message; may
                 refuse it with a BagError.
 
         Returns:
             the topics that are new.
         """
-        new = []
-        for topic, types in self._node.get_topic_names_and_types():
+        new, published = [], self._node.get_topic_names_and_types()
+        depth_nodes = self._depth_nodes(published)
+        for topic, types in published:
             wanted = topic in names if names else types[0] in RECORDED_TYPES
-            offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)] if wanted else []
+            infos = self._node.get_publishers_info_by_topic(topic) if wanted else []
+            offers = [info.qos_profile for info in infos if names or _publisher(info) not in depth_nodes]
             if not offers or topic in self.topics or topic in self.refused:
                 continue
             try:
@@ -97,3 +101,14 @@ class TopicRecorder:
                 self.refused[topic] = str(error)
                 self._node.get_logger().warning(f"{topic} is not recorded: {error}")
         return new
+
+    def _depth_nodes(self, published: list[tuple[str, list[str]]]) -> set[str]:
+        """Full names of the depth_nodes there are: nodes that publish their `scale`."""
+        scales = [topic for topic, types in published if topic.endswith("/scale") and _SCALE_TYPE in types]
+        infos = [(topic, info) for topic in scales for info in self._node.get_publishers_info_by_topic(topic)]
+        return {_publisher(info) for topic, info in infos if topic == f"{_publisher(info)}/scale"}
+
+
+def _publisher(info) -> str:
+    """Full name of the node behind an end of a topic."""
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
