@@ -48,6 +48,7 @@ class Evaluation:
         scale: the one factor of alignment `set`, on the predictions as they were given.
         scale_spread: std / mean of the per-image median ratios (0 = one scale for all).
         constant: errors of a constant depth under alignment `set`: what knowing nothing scores.
+        constant_of_image: the same under alignment `image`: each image is as far as its median.
         coverage: share of the pixels with ground truth that the predictions have a value for.
         images: how many images counted; `skipped`: how many had no valid ground truth.
         per_image: abs_rel of each image under its own scale, in order (NaN where skipped).
@@ -58,6 +59,7 @@ class Evaluation:
     scale: float
     scale_spread: float
     constant: dict[str, float]
+    constant_of_image: dict[str, float]
     coverage: float
     images: int
     skipped: int
@@ -80,6 +82,7 @@ def evaluate(frames: Iterable[tuple[np.ndarray, ...]], protocol: Protocol) -> Ev
     medians: list[float] = []
     per_image: list[float] = []
     means = {alignment: _Means() for alignment in ALIGNMENTS}
+    constant, constant_of_image = _Means(), _Means()
     with _PixelStore() as store:
         for number, (prediction, truth, *moving) in enumerate(frames, start=1):
             try:
@@ -94,22 +97,23 @@ def evaluate(frames: Iterable[tuple[np.ndarray, ...]], protocol: Protocol) -> Ev
             ratios.append(medians[-1] / float(np.median(pixels.prediction)))
             per_image.append(means["image"].add(pixels, ratios[-1], protocol))
             means["none"].add(pixels, 1.0, protocol)
+            constant_of_image.add(_flat(pixels, medians[-1]), 1.0, protocol)
             store.add(pixels)
         if not ratios:
             raise DataError(
                 f"none of the {len(sizes)} ground-truth depths has a pixel between {protocol.min_depth:g} and "
                 f"{protocol.max_depth:g} m – check depth_factor in dataset.yaml"
             )
-        scale, constant = float(np.median(ratios)), _Means()
-        level = np.float32(np.median(medians))
+        scale, level = float(np.median(ratios)), float(np.median(medians))
         for pixels in store:
             means["set"].add(pixels, scale, protocol)
-            constant.add(_Pixels(pixels.truth, np.full_like(pixels.prediction, level)), 1.0, protocol)
+            constant.add(_flat(pixels, level), 1.0, protocol)
     return Evaluation(
         errors={alignment: mean.of("all") for alignment, mean in means.items()},
         scale=scale,
         scale_spread=float(np.std(ratios) / np.mean(ratios)),
         constant=constant.of("all"),
+        constant_of_image=constant_of_image.of("all"),
         coverage=means["set"].pixels["all"] / sum(sizes),
         images=len(ratios),
         skipped=len(sizes) - len(ratios),
@@ -125,6 +129,10 @@ class _Pixels:
     truth: np.ndarray
     prediction: np.ndarray
     moving: np.ndarray | None = None
+
+
+def _flat(pixels: _Pixels, depth: float) -> _Pixels:
+    return _Pixels(pixels.truth, np.full_like(pixels.prediction, depth))
 
 
 class _Means:

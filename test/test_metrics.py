@@ -117,6 +117,9 @@ def test_a_constant_is_what_knowing_nothing_scores():
     expected = np.mean([(np.abs(truth - constant) / truth).mean() for truth in truths])
     assert result.constant["abs_rel"] == pytest.approx(expected)
     assert result.errors["set"]["abs_rel"] == pytest.approx(result.constant["abs_rel"])  # a constant was predicted
+    expected = np.mean([(np.abs(truth - np.median(truth)) / truth).mean() for truth in truths])
+    assert result.constant_of_image["abs_rel"] == pytest.approx(expected)
+    assert result.errors["image"]["abs_rel"] == pytest.approx(expected)
 
 
 def test_images_without_ground_truth_are_counted_and_keep_their_place():

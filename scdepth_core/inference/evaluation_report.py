@@ -25,7 +25,7 @@ def table(result: Evaluation, subject: str, metres_per_unit: float | None = None
     """
     lines = ["| alignment | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
     rows = {TITLES[alignment]: result.errors[alignment] for alignment in ALIGNMENTS}
-    rows["constant depth, one scale"] = result.constant
+    rows |= {"constant depth, per-image median": result.constant_of_image, "constant depth, one scale": result.constant}
     for name, region in result.regions.items():
         rows |= {f"{name}, {TITLES[alignment]}": region.errors[alignment] for alignment in ALIGNMENTS}
     lines += [f"| {title} | {_cells(errors)} |" for title, errors in rows.items()]
