@@ -114,7 +114,7 @@ def _check(args: argparse.Namespace) -> None:
     if missing:
         raise BackendError(
             f"bench node needs ROS 2 and finds no {', '.join(missing)} – source a ROS installation, or "
-            "pip install 'scdepth_ros[ros]'"
+            "pip install '.[ros]' in the folder of scdepth_ros"
         )
     for name, least in (("rounds", 1), ("frames", 1), ("cloud", 1), ("threads", 0)):
         if getattr(args, name) < least:

@@ -43,8 +43,9 @@ Metric depth, clouds and coloured depth of a camera: a lifecycle node that confi
 
     depth_node --ros-args -p weights:=FILE -r image:=/camera/image_raw -r camera_info:=/camera/camera_info
 
-in:  image (or image/compressed), camera_info
-out: depth/image_rect, depth/camera_info, points, rgb/image_rect_color, depth/colorized, /diagnostics
+in:  image (or image/compressed), camera_info; for scale.source odom, reference_depth, reference_points or TF
+out: depth/image_rect, depth/camera_info, points, rgb/image_rect_color, rgb/camera_info, depth/colorized, ~/scale,
+     /diagnostics
 
 -p sets a parameter, -r renames a topic; `python -m scdepth_ros.parameters` lists all parameters.
 """

@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=image_size,
         metavar="WxH",
-        help="size to write (default: 256 rows in the camera's aspect, both multiples of 32; 640x480 -> 320x256)",
+        help="size to write (default: 256 rows, or fewer for a smaller camera, in its aspect, both multiples of 32; "
+        "640x480 -> 320x256)",
     )
     images.add_argument(
         "--fit",

@@ -4,7 +4,7 @@
 
 plays the bag to depth_node, records its depth and its relayed picture, exports that recording and the bag with its
 measured depth, runs the same odometry over both, and prints the absolute trajectory error and the scale error of each.
-Needs `pip install 'scdepth_ros[consumers]'`.
+Needs `pip install '.[consumers]'`.
 """
 
 from __future__ import annotations

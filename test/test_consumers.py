@@ -23,7 +23,7 @@ def test_open3d_tracks_true_depth(tmp_path):
     try:
         import open3d  # noqa: F401
     except ImportError as error:
-        pytest.skip(f"open3d cannot be imported ({error}) – pip install 'scdepth_ros[consumers]'")
+        pytest.skip(f"open3d cannot be imported ({error}) – pip install '.[consumers]'")
     record_drive(tmp_path / "drive", seed=900_003, frames=16, fps=10.0, size=(160, 120), kind="room")
     report = export_tum(tmp_path / "drive", tmp_path / "tum", ExtractionSettings(), 5000)
     assert report["images"] == report["depths"] == report["poses"] == 16 and report["overflows"] == 0

@@ -187,7 +187,7 @@ def test_export_refuses(metric_weights, tmp_path, monkeypatch, capsys, out, opti
 def test_export_names_the_missing_library(metric_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert exported(metric_weights, tmp_path / "x.xml", "--to", "openvino") == 1
-    assert "pip install 'scdepth_ros[openvino]'" in capsys.readouterr().err
+    assert "pip install '.[openvino]' in the folder of scdepth_ros" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -140,7 +140,7 @@ def test_without_onnxruntime(monkeypatch, tiny_data, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert cli.main(["pseudo-depth", str(tiny_data), str(tmp_path / "out"), "--model", "x.onnx"]) == 1
     error = capsys.readouterr().err
-    assert "needs onnxruntime, which is not installed – pip install 'scdepth_ros[pseudo-depth]'" in error
+    assert "needs onnxruntime, which is not installed – pip install '.[pseudo-depth]' in the folder of" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -25,7 +25,10 @@ def version_advice(share: float | None) -> str:
     if share is None:
         return "too little motion was tracked to recommend V1 or V2"
     if share >= V2_SHARE:
-        return f"{share:.0%} of the motion can be a turn of the camera: train V2, which takes rotation out first"
+        return (
+            f"{share:.0%} of the motion can be a turn of the camera: train V2, which takes rotation out first (in "
+            "handheld.yaml, RectifyNet learns alone before: do so without ImageNet weights, or if V2 learns no depth)"
+        )
     return f"{share:.0%} of the motion can be a turn of the camera: V1 will do"
 
 

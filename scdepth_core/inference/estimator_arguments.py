@@ -16,8 +16,8 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend",
         default="auto",
         metavar="NAME",
-        help=f"what runs the network: auto, {', '.join(KINDS)} (default: auto, OpenVINO on a CPU where it is "
-        "installed, else PyTorch; for an exported file what reads it)",
+        help=f"what runs the network: auto, {', '.join(KINDS)} (default: auto, OpenVINO or ncnn on a CPU where "
+        "they are installed, else PyTorch; for an exported file what reads it)",
     )
     parser.add_argument(
         "--precision",

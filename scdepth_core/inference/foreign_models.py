@@ -16,7 +16,7 @@ from scdepth_core.errors import BackendError, ConfigError, first_line
 from scdepth_core.inference.backends.libraries import unreported
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-INSTALL = "pip install 'scdepth_ros[pseudo-depth]'"
+INSTALL = "pip install '.[pseudo-depth]' in the folder of scdepth_ros"
 
 
 class DepthModel(Protocol):

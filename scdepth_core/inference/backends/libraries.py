@@ -33,7 +33,7 @@ def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         raise BackendError(
             f"{purpose} needs '{module}', which cannot be imported ({error}) – "
-            f"pip install 'scdepth_ros[{extra}]', or choose another backend"
+            f"pip install '.[{extra}]' in the folder of scdepth_ros, or choose another backend"
         ) from error
 
 
