@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from noise_samples import measured_depth
 
 from scdepth_core.errors import ConfigError
 from scdepth_ros.child_process import process
@@ -257,7 +258,7 @@ def test_a_scale_that_is_set_while_it_is_measured_is_where_measuring_begins():
 
     def measure(metres_per_unit, times=10):
         for _ in range(times):
-            scale.tracker.observe(View(depth, np.eye(3), reference=np.float32(metres_per_unit) * depth))
+            scale.tracker.observe(View(depth, np.eye(3), reference=measured_depth(depth, metres_per_unit)))
         scale.apply()
         return pipeline.scale
 

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from nav_msgs.msg import Odometry
+from noise_samples import measured_depth
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from ros_harness import BEST_EFFORT, CAMERA, PICTURE, TEST_MODULES, RosProcess, running_node
@@ -59,12 +60,6 @@ def units(weights):
     return DepthEstimator.load(weights, "cpu").predict(PICTURE)
 
 
-def measured(units, scale):
-    """Depth as a sensor gives it that makes a unit `scale` metres: with 1 % of noise, whose median is 0."""
-    noise = 0.01 * np.random.default_rng(0).standard_normal(units.size // 2)
-    return (scale * units * np.exp(np.concatenate([noise, -noise])).reshape(units.shape)).astype(np.float32)
-
-
 def send(bench, depths, companion=None, publisher=None):
     """One image, after the message that is measured with; returns the depth that comes of it."""
     seen, msg = len(depths), bench.picture()
@@ -85,7 +80,7 @@ def measure_by_reference(bench, depths, units, scale):
     """Twelve frames beside a reference depth that makes a unit `scale` metres; returns the depth of the last one."""
     publisher = bench.node.create_publisher(Image, "reference_depth", BEST_EFFORT)
     bench.wait_for(publisher.get_subscription_count, what="a subscription to reference_depth")
-    reference = encode_depth(measured(units, scale), bench.header())
+    reference = encode_depth(measured_depth(units, scale), bench.header())
     for _ in range(12):
         metres = send(bench, depths, reference, publisher)
     bench.node.destroy_publisher(publisher)
@@ -176,7 +171,7 @@ def test_with_a_fixed_scale_there_is_nothing_to_freeze(node, bench, known_scale)
 def test_depth_as_png_is_reference_depth_too(node, bench, depths, units):
     kind = {"source": "reference_depth", "reference": "compressed"}
     publisher = measure_by(bench, "reference_depth/compressed", CompressedImage, **kind)
-    png = cv2.imencode(".png", np.rint(measured(units, 3500)).astype(np.uint16))[1]
+    png = cv2.imencode(".png", np.rint(measured_depth(units, 3500)).astype(np.uint16))[1]
     for _ in range(10):
         message = CompressedImage(format="16UC1; png")
         fill(message.data, png)
@@ -198,7 +193,7 @@ def cloud(depth):
 
 def test_points_are_reference_depth_too_where_their_frame_is_known(node, bench, depths, units):
     publisher = measure_by(bench, "reference_points", PointCloud2, reference="points")
-    points = cloud(measured(units, 2.5))
+    points = cloud(measured_depth(units, 2.5))
     for _ in range(12):
         metres = send(bench, depths, points, publisher)
     np.testing.assert_allclose(metres, 2.5 * units, rtol=0.01)

@@ -7,10 +7,11 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 pytest.importorskip("tf2_msgs.msg", reason="tf2_msgs is not installed; it is on no registry and comes with ROS 2")
 
 from geometry_msgs.msg import TransformStamped
+from noise_samples import measured_depth
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from ros_harness import BEST_EFFORT, PICTURE, RELIABLE, running_node
 from sensor_msgs.msg import Image, PointCloud2
-from test_node_scale import cloud, measured
+from test_node_scale import cloud
 from tf2_msgs.msg import TFMessage
 
 from scdepth_core.inference import DepthEstimator
@@ -82,7 +83,7 @@ def test_lidar_points_are_placed_by_transforms(bench, transforms, untrained_weig
         publisher = bench.node.create_publisher(PointCloud2, "reference_points", BEST_EFFORT)
         bench.wait_for(publisher.get_subscription_count, what="a subscription to reference_points")
         units = DepthEstimator.load(untrained_weights, "cpu").predict(PICTURE)
-        message, scanned = cloud(measured(units, 3)), PointCloud2()
+        message, scanned = cloud(measured_depth(units, 3)), PointCloud2()
         points = np.frombuffer(message.data, np.float32).reshape(-1, 3) - np.float32([0, -0.2, 0.1])
         fill(scanned.data, points.astype(np.float32))
         message.data = scanned.data
