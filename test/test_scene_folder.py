@@ -34,7 +34,16 @@ def test_listings_survive_any_editor(root, text):
     assert [scene.name for scene in SceneFolder(root).training] == ["a", "b"]
 
 
-@pytest.mark.parametrize("stems", [("1", "10", "2"), ("img_8", "img_9", "img_10"), ("a-001", "a-01", "a-2")])
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("1", "10", "2"),
+        ("img_8", "img_9", "img_10"),
+        ("a-001", "a-01", "a-2"),
+        ("5.000", "10.000", "16.000"),  # seconds since the start
+        ("t9.5", "t10.25", "t8"),
+    ],
+)
 def test_name_order_that_is_not_time_order(root, stems):
     for path, stem in zip(sorted((root / "training" / "b").glob("*.png")), stems):
         path.rename(path.with_name(f"{stem}.png"))
@@ -42,7 +51,16 @@ def test_name_order_that_is_not_time_order(root, stems):
         _ = SceneFolder(root).training
 
 
-@pytest.mark.parametrize("stems", [("1305031102.1753", "1305031102.18", "1305031103.2"), ("left_2", "right_1", "x")])
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("1305031102.1753", "1305031102.18", "1305031103.2"),
+        ("1305031102.175304", "1305031102.211214", "1305031102.243211"),
+        ("5", "5.125", "5.2"),
+        ("05.500", "10.000", "16.0"),
+        ("left_2", "right_1", "x"),
+    ],
+)
 def test_stamps_and_names_may_be_as_they_are(root, stems):
     images = sorted((root / "training" / "b").glob("*.png"))
     images[3].unlink()

@@ -29,7 +29,7 @@ from scdepth_core.presets import Preset, preset_named
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy", ".npz")
-_NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)")  # what stands before it, and the number; decimals are no number
+_NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)(?:\.\d+)?")  # what stands before it, and its whole part
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,13 @@ def read_scene(folder: Path) -> Scene:
 
 
 def _check_time_order(images: list[Path]) -> None:
-    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2, and img_1, img_10, img_2."""
+    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2, and 10.5, 9.5.
+
+    Decimals of any length sort rightly behind the same whole part.
+    """
     numbers = [_NUMBER_AT_END.fullmatch(path.stem) for path in images]
     for (first, second), (one, other) in zip(pairwise(images), pairwise(numbers)):
-        if one and other and one[1] == other[1] and int(one[2]) >= int(other[2]):
+        if one and other and one[1] == other[1] and one[2] != other[2] and int(one[2]) >= int(other[2]):
             raise DataError(
                 f"frame '{first.name}' sorts before '{second.name}' in '{first.parent}' – "
                 "pad the numbers with zeros to the same length, so that name order is time order"
