@@ -160,6 +160,10 @@ def resize(path, width, height):
     cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (width, height)))
 
 
+def foreign(name, coding):
+    return lambda root: (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
+
+
 @pytest.mark.parametrize(
     ("spoil", "level", "kind", "file"),
     [
@@ -186,6 +190,12 @@ def resize(path, width, height):
         (lambda r: a("timestamps.txt")(r).write_text("1\n2\n"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (lambda r: a("poses.txt")(r).write_text("0 0 0 0 0 0 0 1\n"), WARNING, "poses", "training/a/poses.txt"),
         (lambda r: a("poses.txt")(r).write_text("1 2 3\n"), WARNING, "poses", "training/a/poses.txt"),
+        (foreign("training/train.txt", "utf-16"), ERROR, "listing", "training/train.txt"),
+        (foreign("training/val.txt", "latin-1"), ERROR, "listing", "training/val.txt"),
+        (foreign("dataset.yaml", "latin-1"), ERROR, "dataset.yaml", "dataset.yaml"),
+        (foreign("training/a/cam.txt", "utf-16"), ERROR, "scene", "training/a"),
+        (foreign("training/a/poses.txt", "latin-1"), WARNING, "poses", "training/a/poses.txt"),
+        (foreign("training/a/timestamps.txt", "utf-16"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (
             lambda r: (r / "dataset.yaml").write_text("{width: 9, height: 9}"),
             WARNING,

@@ -132,6 +132,14 @@ def test_what_is_wrong_with_a_scene_is_named(root, spoil, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize("name", ["training/train.txt", "training/a/cam.txt", "dataset.yaml"])
+def test_text_in_another_encoding_is_named(root, name, coding):
+    (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
+    with pytest.raises(DataError, match=rf"{name}' is not UTF-8 text \(.*\) – save it as UTF-8$"):
+        _ = SceneFolder(root).preset, SceneFolder(root).training
+
+
 def test_a_missing_folder_says_how_to_make_one(tmp_path):
     with pytest.raises(DataError, match="scdepth extract"):
         SceneFolder(tmp_path / "nowhere")

@@ -26,6 +26,7 @@ from scdepth_core.data.image_file import decode_file
 from scdepth_core.data.sparse_depth import read_sparse_depth
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.presets import Preset, preset_named
+from scdepth_core.text_file import read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy", ".npz")
@@ -66,7 +67,7 @@ class SceneFolder:
         if not path.exists():
             return {}
         try:
-            entries = yaml.safe_load(path.read_text())
+            entries = yaml.safe_load(read_text(path))
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise DataError(f"'{path}' is not YAML ({reason}) – correct it, or remove it") from None
@@ -129,7 +130,7 @@ class SceneFolder:
         path = self.root / "training" / listing
         if not path.exists():
             raise DataError(f"'{path}' is missing – list one scene name a line in it")
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
         if not names:
             raise DataError(f"'{path}' lists no scene – write one scene name a line")
         return names
@@ -173,7 +174,7 @@ def read_intrinsics(path: Path) -> np.ndarray:
     if not path.exists():
         raise DataError(f"'{path}' is missing – write the 3x3 intrinsics of the images into it, three numbers a line")
     try:
-        numbers = np.array(path.read_text().replace(",", " ").split(), np.float64)
+        numbers = np.array(read_text(path).replace(",", " ").split(), np.float64)
     except ValueError as error:
         raise DataError(f"'{path}' holds something other than numbers ({error}) – expected 3x3 intrinsics") from None
     if numbers.size != 9:

@@ -25,6 +25,7 @@ from scdepth_core.data.importers.source import BenchmarkFrame, SceneReader, Sour
 from scdepth_core.data.scene_folder import IMAGE_SUFFIXES, image_files
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.text_file import read_text
 
 EARTH_RADIUS = 6378137.0  # metres
 
@@ -108,7 +109,7 @@ def _drive(folder: Path) -> SourceScene:
 def _stamps(path: Path) -> list[int]:
     """Nanoseconds of lines such as '2011-09-26 13:02:25.964389445', taken as UTC."""
     stamps = []
-    for line in path.read_text().split("\n"):
+    for line in read_text(path).split("\n"):
         seconds, _, fraction = line.strip().partition(".")
         if not seconds:
             continue
@@ -137,7 +138,7 @@ def _poses(folder: Path, calibration: Path, images: list[Path], camera_from_lase
 
 def _packet(path: Path) -> np.ndarray:
     """Latitude, longitude (degrees), altitude (metres), roll, pitch, yaw (radians)."""
-    return numbers(path, path.read_text().split()[:6], 6)
+    return numbers(path, read_text(path).split()[:6], 6)
 
 
 def _imu_pose(packet: np.ndarray, scale: float) -> np.ndarray:
