@@ -160,6 +160,11 @@ def resize(path, width, height):
     cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (width, height)))
 
 
+def twice_b(root):
+    shutil.copytree(root / "training" / "b", root / "training" / "more" / "b")
+    (root / "training" / "train.txt").write_text("b\nmore/b\n")
+
+
 def foreign(name, coding):
     return lambda root: (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
 
@@ -185,6 +190,7 @@ def foreign(name, coding):
         (lambda r: (r / "training/val.txt").write_text("a\n"), WARNING, "listing", "training/val.txt"),
         (lambda r: (r / "training/train.txt").write_text("a\na\n"), WARNING, "listing", "training/train.txt"),
         (lambda r: (r / "training/train.txt").write_text("a\nc\n"), ERROR, "scene", "training/c"),
+        (twice_b, ERROR, "listing", "training/train.txt"),
         (lambda r: (r / "training/c").mkdir(), WARNING, "listing", "training/c"),
         (lambda r: (r / "dataset.yaml").write_text("depth_factor: -1"), ERROR, "dataset.yaml", "dataset.yaml"),
         (lambda r: a("timestamps.txt")(r).write_text("1\n2\n"), WARNING, "timestamps", "training/a/timestamps.txt"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -138,6 +140,33 @@ def test_text_in_another_encoding_is_named(root, name, coding):
     (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
     with pytest.raises(DataError, match=rf"{name}' is not UTF-8 text \(.*\) – save it as UTF-8$"):
         _ = SceneFolder(root).preset, SceneFolder(root).training
+
+
+def nested(root):
+    """Scenes a/seq and b/seq beside a and b."""
+    for scene in "ab":
+        shutil.copytree(root / "training" / "b", root / "training" / scene / "seq")
+    return root / "training" / "train.txt", root / "training" / "val.txt"
+
+
+def test_two_folders_of_the_same_name_are_two_scenes_of_one_name(root):
+    train, val = nested(root)
+    train.write_text("a/seq\nb/seq\n")
+    with pytest.raises(DataError, match=r"'.*train.txt' lists 'a/seq' and 'b/seq', two scenes named 'seq' – rename"):
+        _ = SceneFolder(root).training
+    train.write_text("b/seq\n")
+    val.write_text("a/seq\n")
+    assert [scene.name for scene in SceneFolder(root).training] == ["seq"]
+    with pytest.raises(DataError, match=r"'.*val.txt' lists 'b/seq' and 'a/seq', two scenes named 'seq' – rename"):
+        _ = SceneFolder(root).validation
+
+
+def test_one_folder_may_be_listed_twice(root):
+    train, val = nested(root)
+    train.write_text("a/seq\n./a/seq\na/seq\n")
+    val.write_text("a/seq/\n")
+    assert [scene.name for scene in SceneFolder(root).training] == ["seq"] * 3
+    assert [scene.name for scene in SceneFolder(root).validation] == ["seq"]
 
 
 def test_a_missing_folder_says_how_to_make_one(tmp_path):

@@ -126,17 +126,28 @@ class SceneFolder:
         return list(zip(images, pair_by_stem(images, depth, DEPTH_SUFFIXES)))
 
     def names(self, listing: str) -> list[str]:
-        """Scene names in train.txt or val.txt."""
+        """Scene names in train.txt or val.txt. Two folders may not share their last part: it is the scene's name."""
         path = self.root / "training" / listing
         if not path.exists():
             raise DataError(f"'{path}' is missing – list one scene name a line in it")
-        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        names = _lines(path)
         if not names:
             raise DataError(f"'{path}' lists no scene – write one scene name a line")
+        train = path.with_name("train.txt")
+        known = {Path(name).name: name for name in (_lines(train) if listing == "val.txt" and train.exists() else ())}
+        for name in names:
+            first = known.setdefault(Path(name).name, name)
+            if first != name and (path.parent / first).resolve() != (path.parent / name).resolve():
+                scene = Path(name).name
+                raise DataError(f"'{path}' lists '{first}' and '{name}', two scenes named '{scene}' – rename a folder")
         return names
 
     def _listed(self, listing: str) -> list[Scene]:
         return [read_scene(self.root / "training" / name) for name in self.names(listing)]
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_scene(folder: Path) -> Scene:
