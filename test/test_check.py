@@ -165,6 +165,16 @@ def twice_b(root):
     (root / "training" / "train.txt").write_text("b\nmore/b\n")
 
 
+def array(shape, dtype):
+    """The depth of a frame as such an array."""
+
+    def spoil(root):
+        (root / "training/a/depth/0004.png").unlink()
+        np.save(root / "training/a/depth/0004.npy", np.ones(shape, dtype))
+
+    return spoil
+
+
 def foreign(name, coding):
     return lambda root: (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
 
@@ -178,6 +188,8 @@ def foreign(name, coding):
         (lambda r: a("0004.png")(r).unlink(), ERROR, "scene", "training/a"),
         (lambda r: a("0004.png")(r).write_bytes(b"no"), ERROR, "unreadable", "training/a/0004.png"),
         (lambda r: a("depth", "0004.png")(r).write_bytes(b"no"), ERROR, "unreadable", "training/a/depth/0004.png"),
+        (array((0, 96), np.float32), ERROR, "unreadable", "training/a/depth/0004.npy"),
+        (array((100, 160), [("near", "f4"), ("far", "f4")]), ERROR, "unreadable", "training/a/depth/0004.npy"),
         (lambda r: resize(a("0004.png")(r), 80, 60), ERROR, "frame size", "training/a/0004.png"),
         (lambda r: resize(a("depth", "0004.png")(r), 160, 100), ERROR, "depth size", "training/a/depth/0004.png"),
         (lambda r: a("cam.txt")(r).unlink(), ERROR, "scene", "training/a"),

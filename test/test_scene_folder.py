@@ -220,6 +220,34 @@ def test_broken_depth_is_named(tmp_path, name, content):
         read_depth(tmp_path / name, 1000)
 
 
+def archive(path):
+    with path.open("wb") as file:
+        np.savez(file, depth=np.ones((4, 4)))
+
+
+def array(shape, dtype):
+    return lambda path: np.save(path, np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (archive, "is not an array of numbers (it is an archive of several)"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 cut off"), "is not an array of numbers"),
+        (array((4, 4), [("near", "f4"), ("far", "f4")]), "is not an array of numbers (it holds"),
+        (array((4, 4), "U3"), "is not an array of numbers (it holds <U3)"),
+        (array((4, 4), np.complex64), "is not an array of numbers (it holds complex64)"),
+        (array((0, 96), np.float32), "has shape (0, 96), expected one depth a pixel"),
+        (array((64, 0), np.float32), "has shape (64, 0), expected one depth a pixel"),
+    ],
+)
+def test_arrays_that_are_no_depth_are_named(tmp_path, write, words):
+    write(tmp_path / "x.npy")
+    with pytest.raises(DataError) as error:
+        read_depth(tmp_path / "x.npy", 1000)
+    assert str(error.value).startswith(f"'{tmp_path / 'x.npy'}' {words}") and "\n" not in str(error.value)
+
+
 def test_arrays_never_run_code(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(DataError, match="not an array of numbers"):

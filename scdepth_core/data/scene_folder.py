@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import yaml
 
+from scdepth_core.data.depth_array import read_depth_array
 from scdepth_core.data.image_file import decode_file
 from scdepth_core.data.sparse_depth import read_sparse_depth
 from scdepth_core.errors import ConfigError, DataError
@@ -236,15 +237,12 @@ def read_depth(path: Path, depth_factor: float) -> np.ndarray:
     if path.suffix.lower() == ".npz":
         depth = read_sparse_depth(path)
     elif path.suffix.lower() == ".npy":
-        try:
-            depth = np.load(path, allow_pickle=False).astype(np.float32).squeeze()
-        except (ValueError, EOFError) as error:
-            raise DataError(f"'{path}' is not an array of numbers ({error}) – remove it or write it again") from None
+        depth = read_depth_array(path)
     else:
         stored = decode_file(path, cv2.IMREAD_UNCHANGED)
         if stored.dtype != np.uint16:
             raise DataError(f"'{path}' is {stored.dtype}, expected a 16-bit PNG ({depth_factor:g} units a metre)")
         depth = stored.astype(np.float32) / depth_factor
-    if depth.ndim != 2:
-        raise DataError(f"'{path}' has shape {depth.shape}, expected one depth a pixel (H, W)")
+    if depth.ndim != 2 or not depth.size:
+        raise DataError(f"'{path}' has shape {depth.shape}, expected one depth a pixel (H, W) – write it again")
     return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
