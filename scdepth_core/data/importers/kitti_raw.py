@@ -94,16 +94,24 @@ def _laser(date: Path) -> LaserCamera:
 def _drive(folder: Path) -> SourceScene:
     images = image_files(need(folder / "image_02" / "data", "images of the left colour camera"))
     stamps = _stamps(need(folder / "image_02" / "timestamps.txt", "times of the images"))
-    if not images or len(stamps) < int(images[-1].stem) + 1:
+    indices = [_index(image) for image in images]
+    if not images or len(stamps) <= max(indices):
         raise DataError(f"'{folder}' has {len(images)} images and {len(stamps)} times – get it again")
     laser = _laser(folder.parent)
     poses = _poses(folder / "oxts" / "data", folder.parent / "calib_imu_to_velo.txt", images, laser.from_laser)
     scans = folder / "velodyne_points" / "data"
     frames = [
-        SourceFrame(image, stamps[int(image.stem)], scan_depth(scans / f"{image.stem}.bin", laser), pose)
-        for image, pose in zip(images, poses)
+        SourceFrame(image, stamps[index], scan_depth(scans / f"{image.stem}.bin", laser), pose)
+        for image, index, pose in zip(images, indices, poses)
     ]
     return SourceScene(folder.name, laser.camera, frames)
+
+
+def _index(image: Path) -> int:
+    """Number of a frame, which is its name."""
+    if not image.stem.isdecimal():
+        raise DataError(f"'{image}' is no frame of KITTI, expected a number as its name – remove it")
+    return int(image.stem)
 
 
 def _stamps(path: Path) -> list[int]:
