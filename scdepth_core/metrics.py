@@ -94,9 +94,18 @@ def protocol_named(name: str) -> Protocol:
 
 
 def counted_pixels(prediction: np.ndarray, truth: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Ground truth and prediction of one image where the ground truth counts, as 1-D arrays; maybe empty."""
-    height, width = truth.shape
+    """Ground truth and prediction of one image where the ground truth counts, as 1-D arrays; maybe empty.
+
+    Raises:
+        DataError: one of them is no image, or has no pixel.
+    """
     prediction = np.asarray(prediction, np.float32)
+    if truth.ndim != 2 or prediction.ndim != 2 or not truth.size or not prediction.size:
+        raise DataError(
+            f"a prediction of shape {prediction.shape} and ground truth of {truth.shape}, expected (H, W) with pixels "
+            "– write them again"
+        )
+    height, width = truth.shape
     if prediction.shape != truth.shape:
         prediction = cv2.resize(prediction, (width, height), interpolation=cv2.INTER_LINEAR)
     mask = protocol.mask(np.nan_to_num(truth, nan=0.0))

@@ -160,6 +160,25 @@ def resize(path, width, height):
     cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (width, height)))
 
 
+def twice_b(root):
+    shutil.copytree(root / "training" / "b", root / "training" / "more" / "b")
+    (root / "training" / "train.txt").write_text("b\nmore/b\n")
+
+
+def array(shape, dtype):
+    """The depth of a frame as such an array."""
+
+    def spoil(root):
+        (root / "training/a/depth/0004.png").unlink()
+        np.save(root / "training/a/depth/0004.npy", np.ones(shape, dtype))
+
+    return spoil
+
+
+def foreign(name, coding):
+    return lambda root: (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
+
+
 @pytest.mark.parametrize(
     ("spoil", "level", "kind", "file"),
     [
@@ -169,6 +188,8 @@ def resize(path, width, height):
         (lambda r: a("0004.png")(r).unlink(), ERROR, "scene", "training/a"),
         (lambda r: a("0004.png")(r).write_bytes(b"no"), ERROR, "unreadable", "training/a/0004.png"),
         (lambda r: a("depth", "0004.png")(r).write_bytes(b"no"), ERROR, "unreadable", "training/a/depth/0004.png"),
+        (array((0, 96), np.float32), ERROR, "unreadable", "training/a/depth/0004.npy"),
+        (array((100, 160), [("near", "f4"), ("far", "f4")]), ERROR, "unreadable", "training/a/depth/0004.npy"),
         (lambda r: resize(a("0004.png")(r), 80, 60), ERROR, "frame size", "training/a/0004.png"),
         (lambda r: resize(a("depth", "0004.png")(r), 160, 100), ERROR, "depth size", "training/a/depth/0004.png"),
         (lambda r: a("cam.txt")(r).unlink(), ERROR, "scene", "training/a"),
@@ -181,11 +202,18 @@ def resize(path, width, height):
         (lambda r: (r / "training/val.txt").write_text("a\n"), WARNING, "listing", "training/val.txt"),
         (lambda r: (r / "training/train.txt").write_text("a\na\n"), WARNING, "listing", "training/train.txt"),
         (lambda r: (r / "training/train.txt").write_text("a\nc\n"), ERROR, "scene", "training/c"),
+        (twice_b, ERROR, "listing", "training/train.txt"),
         (lambda r: (r / "training/c").mkdir(), WARNING, "listing", "training/c"),
         (lambda r: (r / "dataset.yaml").write_text("depth_factor: -1"), ERROR, "dataset.yaml", "dataset.yaml"),
         (lambda r: a("timestamps.txt")(r).write_text("1\n2\n"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (lambda r: a("poses.txt")(r).write_text("0 0 0 0 0 0 0 1\n"), WARNING, "poses", "training/a/poses.txt"),
         (lambda r: a("poses.txt")(r).write_text("1 2 3\n"), WARNING, "poses", "training/a/poses.txt"),
+        (foreign("training/train.txt", "utf-16"), ERROR, "listing", "training/train.txt"),
+        (foreign("training/val.txt", "latin-1"), ERROR, "listing", "training/val.txt"),
+        (foreign("dataset.yaml", "latin-1"), ERROR, "dataset.yaml", "dataset.yaml"),
+        (foreign("training/a/cam.txt", "utf-16"), ERROR, "scene", "training/a"),
+        (foreign("training/a/poses.txt", "latin-1"), WARNING, "poses", "training/a/poses.txt"),
+        (foreign("training/a/timestamps.txt", "utf-16"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (
             lambda r: (r / "dataset.yaml").write_text("{width: 9, height: 9}"),
             WARNING,

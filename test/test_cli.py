@@ -139,7 +139,10 @@ def test_files_appear_complete(tmp_path, monkeypatch):
     [
         (("--metres-per-unit", "0"), "--metres-per-unit is 0, expected a number above 0"),
         (("--metres-per-unit", "nan"), "--metres-per-unit is nan"),
+        (("--metres-per-unit", "1e300"), "--metres-per-unit is 1e+300, expected a number above 0, up to 10000"),
+        (("--metres-per-unit", "inf"), "--metres-per-unit is inf"),
         (("--depth-factor", "-5"), "--depth-factor is -5"),
+        (("--depth-factor", "1e300"), "--depth-factor is 1e+300, expected a number above 0, up to 1e+06"),
         (("--range", "3", "2"), "--range is 3 2, expected 0 < NEAR < FAR"),
         (("--device", "gpu"), "device 'gpu' is unknown"),
         (("--backend", "tflite"), "backend 'tflite' is unknown, expected auto, torch, compiled"),

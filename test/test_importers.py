@@ -184,8 +184,16 @@ def remove(path):
     return lambda root: next(root.glob(path)).unlink()
 
 
-def write(path, text):
-    return lambda root: next(root.glob(path)).write_text(text)
+def stray(name):
+    def spoil(root):
+        for image in root.glob("*/*/image_02/data/*1.png"):
+            shutil.copy(image, image.with_name(name))
+
+    return spoil
+
+
+def write(path, text, coding="utf-8"):
+    return lambda root: next(root.glob(path)).write_text(text, coding)
 
 
 @pytest.mark.parametrize(
@@ -196,9 +204,16 @@ def write(path, text):
         ("kitti-raw", write("*/calib_velo*", "R: 1 2\nT: 0 0 0\n"), "has 2 numbers where 9"),
         ("kitti-raw", write("*/calib_velo*", "R: 1 2\n"), "has no entry 'T'"),
         ("kitti-raw", write("*/*/image_02/timestamps.txt", "once\n" * 4), "the line 'once'"),
+        ("kitti-raw", write("*/calib_velo*", "gr\u00f6\u00dfe", "latin-1"), "is not UTF-8 text"),
+        ("kitti-raw", write("*/*/image_02/timestamps.txt", "once\n", "utf-16"), "is not UTF-8 text"),
+        ("kitti-raw", stray("0000000001 (1).png"), "0000000001 (1).png' is no frame of KITTI, expected a number"),
+        ("kitti-raw", stray("x.png"), "x.png' is no frame of KITTI, expected a number as its name – remove it"),
+        ("kitti-raw", stray("\u00b2.png"), "is no frame of KITTI"),
         ("kitti-raw", lambda r: picture(next(r.glob("*/*/image_02/data/*1.png")), 20, 10), "is calibrated for 124x38"),
         ("tum", remove("*/rgb.txt"), "has no rgb.txt"),
         ("tum", write("*/rgb.txt", "1 2 3\n"), "is no list of 'time file' lines"),
+        ("tum", write("*/rgb.txt", "# gr\u00f6\u00dfe", "latin-1"), "is not UTF-8 text"),
+        ("7scenes", write("*/*/*.pose.txt", "1 2", "utf-16"), "is not UTF-8 text"),
         ("7scenes", write("*/*/*.pose.txt", "1 2"), "has 2 numbers where 16"),
     ],
 )

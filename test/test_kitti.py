@@ -248,6 +248,13 @@ def test_splits_that_cannot_be_honoured(raw, split, tmp_path, capsys, lines, opt
     assert not list(tmp_path.glob("out*"))
 
 
+def test_a_split_in_another_encoding_is_named(split):
+    path = split()
+    path.write_text(f"2011_09_26/{DRIVE('0001')} 1 l", encoding="utf-16")
+    with pytest.raises(DataError, match="is not UTF-8 text"):
+        read_split(path)
+
+
 def test_a_split_is_a_file_and_for_raw_drives(raw, tmp_path, capsys):
     assert cli.main(["import", "kitti-raw", str(raw), str(tmp_path / "out"), "--split", str(tmp_path / "no")]) == 1
     assert "does not exist – give a list of test frames" in capsys.readouterr().err

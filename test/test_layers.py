@@ -18,6 +18,7 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.measuring": 1,
     "scdepth_core.presets": 1,
     "scdepth_core.share": 1,
+    "scdepth_core.text_file": 1,
     "scdepth_core.metrics": 1,
     "scdepth_core.evaluation": 1,
     "scdepth_core.visualization": 1,

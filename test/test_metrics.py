@@ -73,6 +73,13 @@ def test_predictions_are_clipped_to_the_range():
     assert errors["abs_rel"] == pytest.approx((1.5 / 2 + 0) / 2)
 
 
+@pytest.mark.parametrize("shapes", [((0, 96), (4, 4)), ((4, 4), (0, 96)), ((4, 4), (4, 4, 2)), ((4,), (4, 4))])
+def test_what_is_no_image_is_refused(shapes):
+    prediction, truth = map(np.ones, shapes)
+    with pytest.raises(DataError, match=r"prediction of shape \(.*\) and ground truth of \(.*\), expected .* pixels"):
+        depth_errors(prediction, truth, Protocol(80.0))
+
+
 def test_predictions_of_another_size_are_resized():
     truth = np.full((20, 30), 2.0, np.float32)
     errors = depth_errors(np.full((5, 6), 2.0, np.float16), truth, WIDE, scale=1.0)

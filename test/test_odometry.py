@@ -155,6 +155,7 @@ def test_public_pose_checkpoints(checkpoint, tmp_path):
         (lambda d: None, ("--metres-per-unit", "0"), "--metres-per-unit is 0"),
         (lambda d: (d / "poses.txt").write_text("0 0 0 0 0 0 0 1\n"), (), "has 1 entries for 8 frames"),
         (lambda d: (d / "timestamps.txt").write_text("1.0\n"), (), "timestamps.txt' has 1 entries for 8 frames"),
+        (lambda d: (d / "timestamps.txt").write_text("1.0\n", "utf-16"), (), "timestamps.txt' is not UTF-8 text"),
         (lambda d: None, ("--checkpoint", "nowhere.ckpt"), "nowhere.ckpt' do not exist"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from noise_samples import spoilt_depth
 
 from scdepth_core.data.synthetic import Renderer, make_path, make_scene, pinhole_camera
-from scdepth_core.data.synthetic.paths import Mount
+from scdepth_core.data.synthetic.mount import Mount
 from scdepth_core.errors import ConfigError
 from scdepth_core.scale import CameraHeight, OdometryTravel, ReferenceDepth, ScaleFilter, ScaleTracker, View
 from scdepth_core.scale.corners import depth_of_surface

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -34,7 +36,16 @@ def test_listings_survive_any_editor(root, text):
     assert [scene.name for scene in SceneFolder(root).training] == ["a", "b"]
 
 
-@pytest.mark.parametrize("stems", [("1", "10", "2"), ("img_8", "img_9", "img_10"), ("a-001", "a-01", "a-2")])
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("1", "10", "2"),
+        ("img_8", "img_9", "img_10"),
+        ("a-001", "a-01", "a-2"),
+        ("5.000", "10.000", "16.000"),  # seconds since the start
+        ("t9.5", "t10.25", "t8"),
+    ],
+)
 def test_name_order_that_is_not_time_order(root, stems):
     for path, stem in zip(sorted((root / "training" / "b").glob("*.png")), stems):
         path.rename(path.with_name(f"{stem}.png"))
@@ -42,7 +53,16 @@ def test_name_order_that_is_not_time_order(root, stems):
         _ = SceneFolder(root).training
 
 
-@pytest.mark.parametrize("stems", [("1305031102.1753", "1305031102.18", "1305031103.2"), ("left_2", "right_1", "x")])
+@pytest.mark.parametrize(
+    "stems",
+    [
+        ("1305031102.1753", "1305031102.18", "1305031103.2"),
+        ("1305031102.175304", "1305031102.211214", "1305031102.243211"),
+        ("5", "5.125", "5.2"),
+        ("05.500", "10.000", "16.0"),
+        ("left_2", "right_1", "x"),
+    ],
+)
 def test_stamps_and_names_may_be_as_they_are(root, stems):
     images = sorted((root / "training" / "b").glob("*.png"))
     images[3].unlink()
@@ -114,6 +134,41 @@ def test_what_is_wrong_with_a_scene_is_named(root, spoil, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize("name", ["training/train.txt", "training/a/cam.txt", "dataset.yaml"])
+def test_text_in_another_encoding_is_named(root, name, coding):
+    (root / name).write_text("# gr\u00f6\u00dfe\n", encoding=coding)
+    with pytest.raises(DataError, match=rf"{name}' is not UTF-8 text \(.*\) – save it as UTF-8$"):
+        _ = SceneFolder(root).preset, SceneFolder(root).training
+
+
+def nested(root):
+    """Scenes a/seq and b/seq beside a and b."""
+    for scene in "ab":
+        shutil.copytree(root / "training" / "b", root / "training" / scene / "seq")
+    return root / "training" / "train.txt", root / "training" / "val.txt"
+
+
+def test_two_folders_of_the_same_name_are_two_scenes_of_one_name(root):
+    train, val = nested(root)
+    train.write_text("a/seq\nb/seq\n")
+    with pytest.raises(DataError, match=r"'.*train.txt' lists 'a/seq' and 'b/seq', two scenes named 'seq' – rename"):
+        _ = SceneFolder(root).training
+    train.write_text("b/seq\n")
+    val.write_text("a/seq\n")
+    assert [scene.name for scene in SceneFolder(root).training] == ["seq"]
+    with pytest.raises(DataError, match=r"'.*val.txt' lists 'b/seq' and 'a/seq', two scenes named 'seq' – rename"):
+        _ = SceneFolder(root).validation
+
+
+def test_one_folder_may_be_listed_twice(root):
+    train, val = nested(root)
+    train.write_text("a/seq\n./a/seq\na/seq\n")
+    val.write_text("a/seq/\n")
+    assert [scene.name for scene in SceneFolder(root).training] == ["seq"] * 3
+    assert [scene.name for scene in SceneFolder(root).validation] == ["seq"]
+
+
 def test_a_missing_folder_says_how_to_make_one(tmp_path):
     with pytest.raises(DataError, match="scdepth extract"):
         SceneFolder(tmp_path / "nowhere")
@@ -163,6 +218,34 @@ def test_broken_depth_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=name):
         read_depth(tmp_path / name, 1000)
+
+
+def archive(path):
+    with path.open("wb") as file:
+        np.savez(file, depth=np.ones((4, 4)))
+
+
+def array(shape, dtype):
+    return lambda path: np.save(path, np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (archive, "is not an array of numbers (it is an archive of several)"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 cut off"), "is not an array of numbers"),
+        (array((4, 4), [("near", "f4"), ("far", "f4")]), "is not an array of numbers (it holds"),
+        (array((4, 4), "U3"), "is not an array of numbers (it holds <U3)"),
+        (array((4, 4), np.complex64), "is not an array of numbers (it holds complex64)"),
+        (array((0, 96), np.float32), "has shape (0, 96), expected one depth a pixel"),
+        (array((64, 0), np.float32), "has shape (64, 0), expected one depth a pixel"),
+    ],
+)
+def test_arrays_that_are_no_depth_are_named(tmp_path, write, words):
+    write(tmp_path / "x.npy")
+    with pytest.raises(DataError) as error:
+        read_depth(tmp_path / "x.npy", 1000)
+    assert str(error.value).startswith(f"'{tmp_path / 'x.npy'}' {words}") and "\n" not in str(error.value)
 
 
 def test_arrays_never_run_code(tmp_path):

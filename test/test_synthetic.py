@@ -214,6 +214,26 @@ def test_impossible_requests_say_why(tmp_path):
         make_path(crowded, 0, 5)
 
 
+@pytest.mark.parametrize("name", ["fps", "speed", "rotation"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_numbers_that_make_no_path_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"{name} {value:g}.* cannot be made – frames, fps and speed have to be"):
+        make_path(make_scene(0), 0, 5, **{"fps": 5.0, "speed": 1.0, name: value})
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"fps": 1e-12}, {"fps": 0.005}, {"fps": 1e-310}, {"speed": 1000.0}, {"fps": 1e-3, "speed": 1e-6}]
+)
+def test_walks_without_end_are_refused(numbers):
+    with pytest.raises(ConfigError, match="up to 500 m and 3600 s – ask for fewer frames or more fps"):
+        make_path(make_scene(0), 0, 6, **numbers)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_longest_walk_can_be_made(style):
+    assert np.isfinite(make_path(make_scene(3), 0, 250, fps=1.0, style=style, speed=2.0)).all()
+
+
 @pytest.mark.parametrize("style, bob", [("driving", 0), ("handheld", 0.06)])
 def test_a_fixed_mount_is_kept_on_every_walk(style, bob):
     mount = Mount(height=0.5, pitch=4, yaw=30)

@@ -76,6 +76,14 @@ def test_bad_trajectory_files(tmp_path, text, words):
         read_tum(tmp_path / "t.txt")
 
 
+def test_a_trajectory_in_another_encoding(tmp_path):
+    (tmp_path / "t.txt").write_text("# gr\u00f6\u00dfe\n0 1 2 3 0 0 0 1\n", encoding="latin-1")
+    with pytest.raises(DataError, match=r"t.txt' is not UTF-8 text"):
+        read_tum(tmp_path / "t.txt")
+    (tmp_path / "t.txt").write_text("# gr\u00f6\u00dfe\n0 1 2 3 0 0 0 1\n", encoding="utf-8-sig")
+    assert read_tum(tmp_path / "t.txt").stamps == ["0"]
+
+
 def test_similarity_is_recovered():
     points = np.random.default_rng(0).normal(size=(30, 3))
     wanted = pose((0.4, 2.0, -0.7), (5, -3, 2))

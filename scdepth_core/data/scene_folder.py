@@ -22,14 +22,16 @@ import cv2
 import numpy as np
 import yaml
 
+from scdepth_core.data.depth_array import read_depth_array
 from scdepth_core.data.image_file import decode_file
 from scdepth_core.data.sparse_depth import read_sparse_depth
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.presets import Preset, preset_named
+from scdepth_core.text_file import read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy", ".npz")
-_NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)")  # what stands before it, and the number; decimals are no number
+_NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)(?:\.\d+)?")  # what stands before it, and its whole part
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class SceneFolder:
         if not path.exists():
             return {}
         try:
-            entries = yaml.safe_load(path.read_text())
+            entries = yaml.safe_load(read_text(path))
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise DataError(f"'{path}' is not YAML ({reason}) – correct it, or remove it") from None
@@ -125,17 +127,28 @@ class SceneFolder:
         return list(zip(images, pair_by_stem(images, depth, DEPTH_SUFFIXES)))
 
     def names(self, listing: str) -> list[str]:
-        """Scene names in train.txt or val.txt."""
+        """Scene names in train.txt or val.txt. Two folders may not share their last part: it is the scene's name."""
         path = self.root / "training" / listing
         if not path.exists():
             raise DataError(f"'{path}' is missing – list one scene name a line in it")
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        names = _lines(path)
         if not names:
             raise DataError(f"'{path}' lists no scene – write one scene name a line")
+        train = path.with_name("train.txt")
+        known = {Path(name).name: name for name in (_lines(train) if listing == "val.txt" and train.exists() else ())}
+        for name in names:
+            first = known.setdefault(Path(name).name, name)
+            if first != name and (path.parent / first).resolve() != (path.parent / name).resolve():
+                scene = Path(name).name
+                raise DataError(f"'{path}' lists '{first}' and '{name}', two scenes named '{scene}' – rename a folder")
         return names
 
     def _listed(self, listing: str) -> list[Scene]:
         return [read_scene(self.root / "training" / name) for name in self.names(listing)]
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_scene(folder: Path) -> Scene:
@@ -155,10 +168,13 @@ def read_scene(folder: Path) -> Scene:
 
 
 def _check_time_order(images: list[Path]) -> None:
-    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2, and img_1, img_10, img_2."""
+    """Name order has to be time order: numbers without leading zeros sort as 1, 10, 2, and 10.5, 9.5.
+
+    Decimals of any length sort rightly behind the same whole part.
+    """
     numbers = [_NUMBER_AT_END.fullmatch(path.stem) for path in images]
     for (first, second), (one, other) in zip(pairwise(images), pairwise(numbers)):
-        if one and other and one[1] == other[1] and int(one[2]) >= int(other[2]):
+        if one and other and one[1] == other[1] and one[2] != other[2] and int(one[2]) >= int(other[2]):
             raise DataError(
                 f"frame '{first.name}' sorts before '{second.name}' in '{first.parent}' – "
                 "pad the numbers with zeros to the same length, so that name order is time order"
@@ -170,7 +186,7 @@ def read_intrinsics(path: Path) -> np.ndarray:
     if not path.exists():
         raise DataError(f"'{path}' is missing – write the 3x3 intrinsics of the images into it, three numbers a line")
     try:
-        numbers = np.array(path.read_text().replace(",", " ").split(), np.float64)
+        numbers = np.array(read_text(path).replace(",", " ").split(), np.float64)
     except ValueError as error:
         raise DataError(f"'{path}' holds something other than numbers ({error}) – expected 3x3 intrinsics") from None
     if numbers.size != 9:
@@ -221,15 +237,12 @@ def read_depth(path: Path, depth_factor: float) -> np.ndarray:
     if path.suffix.lower() == ".npz":
         depth = read_sparse_depth(path)
     elif path.suffix.lower() == ".npy":
-        try:
-            depth = np.load(path, allow_pickle=False).astype(np.float32).squeeze()
-        except (ValueError, EOFError) as error:
-            raise DataError(f"'{path}' is not an array of numbers ({error}) – remove it or write it again") from None
+        depth = read_depth_array(path)
     else:
         stored = decode_file(path, cv2.IMREAD_UNCHANGED)
         if stored.dtype != np.uint16:
             raise DataError(f"'{path}' is {stored.dtype}, expected a 16-bit PNG ({depth_factor:g} units a metre)")
         depth = stored.astype(np.float32) / depth_factor
-    if depth.ndim != 2:
-        raise DataError(f"'{path}' has shape {depth.shape}, expected one depth a pixel (H, W)")
+    if depth.ndim != 2 or not depth.size:
+        raise DataError(f"'{path}' has shape {depth.shape}, expected one depth a pixel (H, W) – write it again")
     return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)

@@ -11,6 +11,7 @@ import numpy as np
 from scdepth_core.errors import DataError
 from scdepth_core.finished_file import finished_file
 from scdepth_core.geometry.quaternion import matrix_from_quaternion, quaternion_from_matrix
+from scdepth_core.text_file import read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def read_tum(path: Path) -> Trajectory:
         DataError: a line has not eight numbers, or there is none.
     """
     stamps, poses = [], []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         words = line.replace(",", " ").split()

@@ -21,6 +21,7 @@ from scdepth_core.inference.estimator_arguments import add_estimator_arguments, 
 from scdepth_core.visualization import colorize_depth
 
 FORMATS = ("npy", "png")
+LIMITS = {"metres_per_unit": 10000.0, "depth_factor": 1e6}  # beyond, 32 bits or the file's 16 hold nothing of use
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,10 +88,11 @@ def collect_images(inputs: list[Path]) -> dict[str, Path]:
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    for option in ("metres_per_unit", "depth_factor"):
+    for option, highest in LIMITS.items():
         value = getattr(args, option)
-        if value is not None and not 0 < value < np.inf:
-            raise ConfigError(f"--{option.replace('_', '-')} is {value:g}, expected a number above 0")
+        if value is not None and not 0 < value <= highest:
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name} is {value:g}, expected a number above 0, up to {highest:g}")
     if args.range and not 0 < args.range[0] < args.range[1]:
         raise ConfigError(f"--range is {args.range[0]:g} {args.range[1]:g}, expected 0 < NEAR < FAR")
 

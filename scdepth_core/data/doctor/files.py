@@ -10,6 +10,7 @@ from scdepth_core.data.doctor.findings import Finding
 from scdepth_core.data.scene_folder import Scene, read_depth, read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.trajectory import read_tum
+from scdepth_core.text_file import read_text
 
 OFF_CENTRE = 0.1  # of the width or height, from where a principal point is suspicious
 NARROWEST, WIDEST = 20.0, 150.0  # horizontal field of view, degrees
@@ -76,9 +77,9 @@ def check_stamps_and_poses(scene: Scene, found: list[Finding]) -> None:
     for path, count in ((folder / "timestamps.txt", _count_words), (folder / "poses.txt", _count_poses)):
         try:
             entries[path] = count(path) if path.exists() else len(scene.images)
-        except DataError as error:  # training does without poses
+        except DataError as error:  # training does without both
             problem, _, expected = str(error).partition(" – ")
-            found.append(Finding.warning("poses", path, problem, f"{expected}, or remove the file"))
+            found.append(Finding.warning(path.stem, path, problem, f"{expected}, or remove the file"))
     for path, number in entries.items():
         if number != len(scene.images):
             problem = f"it has {number} entries for {len(scene.images)} frames"
@@ -87,7 +88,7 @@ def check_stamps_and_poses(scene: Scene, found: list[Finding]) -> None:
 
 
 def _count_words(path: Path) -> int:
-    return len(path.read_text().split())
+    return len(read_text(path).split())
 
 
 def _count_poses(path: Path) -> int:

@@ -11,6 +11,7 @@ from scdepth_core.data.importers.source import DepthSource, need, numbers
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera, shift_intrinsics
 from scdepth_core.geometry.sparse_depth import sparse_depth
+from scdepth_core.text_file import read_text
 
 NEAREST = 0.1  # metres; closer points have no sensible projection
 
@@ -57,7 +58,7 @@ def read_calibration(path: Path, wanted: dict[str, int]) -> dict[str, np.ndarray
     Args:
         wanted: name -> how many numbers it has.
     """
-    lines = need(path, "KITTI's calibration").read_text().splitlines()
+    lines = read_text(need(path, "KITTI's calibration")).splitlines()
     entries = {line.partition(":")[0]: line.partition(":")[2].split() for line in lines if ":" in line}
     missing = [name for name in wanted if name not in entries]
     if missing:

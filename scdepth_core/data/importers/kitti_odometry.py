@@ -16,6 +16,7 @@ from scdepth_core.data.importers.source import SceneReader, SourceFrame, SourceS
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.text_file import read_text
 
 VALIDATION = ("09", "10")
 WITHOUT_POSES = tuple(str(number) for number in range(11, 22))
@@ -35,7 +36,7 @@ def kitti_odometry_scenes(root: Path) -> dict[str, SceneReader]:
 
 def _sequence(folder: Path, poses_file: Path) -> SourceScene:
     images = image_files(need(folder / "image_2", "images of the left colour camera"))
-    times = need(folder / "times.txt", "times of the images").read_text().split()
+    times = read_text(need(folder / "times.txt", "times of the images")).split()
     if not images or len(times) != len(images):
         raise DataError(f"'{folder}' has {len(images)} images and {len(times)} times – get it again")
     stamps = numbers(folder / "times.txt", times, len(images))
@@ -62,5 +63,5 @@ def _poses(path: Path, count: int, from_reference: np.ndarray) -> list:
     """Colour camera in the world of each frame; None without the file, as for sequences 11 to 21."""
     if not path.exists():
         return [None] * count
-    rows = numbers(path, path.read_text().split(), 12 * count).reshape(count, 3, 4)
+    rows = numbers(path, read_text(path).split(), 12 * count).reshape(count, 3, 4)
     return [rigid(row[:, :3], row[:, 3]) @ np.linalg.inv(from_reference) for row in rows]

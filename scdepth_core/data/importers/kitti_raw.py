@@ -25,6 +25,7 @@ from scdepth_core.data.importers.source import BenchmarkFrame, SceneReader, Sour
 from scdepth_core.data.scene_folder import IMAGE_SUFFIXES, image_files
 from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.text_file import read_text
 
 EARTH_RADIUS = 6378137.0  # metres
 
@@ -93,22 +94,30 @@ def _laser(date: Path) -> LaserCamera:
 def _drive(folder: Path) -> SourceScene:
     images = image_files(need(folder / "image_02" / "data", "images of the left colour camera"))
     stamps = _stamps(need(folder / "image_02" / "timestamps.txt", "times of the images"))
-    if not images or len(stamps) < int(images[-1].stem) + 1:
+    indices = [_index(image) for image in images]
+    if not images or len(stamps) <= max(indices):
         raise DataError(f"'{folder}' has {len(images)} images and {len(stamps)} times – get it again")
     laser = _laser(folder.parent)
     poses = _poses(folder / "oxts" / "data", folder.parent / "calib_imu_to_velo.txt", images, laser.from_laser)
     scans = folder / "velodyne_points" / "data"
     frames = [
-        SourceFrame(image, stamps[int(image.stem)], scan_depth(scans / f"{image.stem}.bin", laser), pose)
-        for image, pose in zip(images, poses)
+        SourceFrame(image, stamps[index], scan_depth(scans / f"{image.stem}.bin", laser), pose)
+        for image, index, pose in zip(images, indices, poses)
     ]
     return SourceScene(folder.name, laser.camera, frames)
+
+
+def _index(image: Path) -> int:
+    """Number of a frame, which is its name."""
+    if not image.stem.isdecimal():
+        raise DataError(f"'{image}' is no frame of KITTI, expected a number as its name – remove it")
+    return int(image.stem)
 
 
 def _stamps(path: Path) -> list[int]:
     """Nanoseconds of lines such as '2011-09-26 13:02:25.964389445', taken as UTC."""
     stamps = []
-    for line in path.read_text().split("\n"):
+    for line in read_text(path).split("\n"):
         seconds, _, fraction = line.strip().partition(".")
         if not seconds:
             continue
@@ -137,7 +146,7 @@ def _poses(folder: Path, calibration: Path, images: list[Path], camera_from_lase
 
 def _packet(path: Path) -> np.ndarray:
     """Latitude, longitude (degrees), altitude (metres), roll, pitch, yaw (radians)."""
-    return numbers(path, path.read_text().split()[:6], 6)
+    return numbers(path, read_text(path).split()[:6], 6)
 
 
 def _imu_pose(packet: np.ndarray, scale: float) -> np.ndarray:

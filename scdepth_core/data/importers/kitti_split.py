@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scdepth_core.errors import DataError
+from scdepth_core.text_file import read_text
 
 _DRIVE = r"(?:[^/\s]+/)?(?P<drive>[^/\s]+_sync)"
 _FORMS = (
@@ -39,7 +40,7 @@ def read_split(path: Path) -> list[SplitFrame]:
     """
     if not path.is_file():
         raise DataError(f"split '{path}' does not exist – give a list of test frames, such as Eigen's test_files.txt")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     frames = [_frame(path, number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
     if not frames:
         raise DataError(f"split '{path}' lists no frame – write one a line: 'DATE/DRIVE_sync 0000000005 l'")

@@ -21,6 +21,7 @@ from scdepth_core.data.importers.source import (
 )
 from scdepth_core.errors import DataError
 from scdepth_core.presets import PRESETS
+from scdepth_core.text_file import read_text
 
 NO_READING = 65535
 PERIOD_NS = 33_333_333  # 30 images a second; the layout has no times
@@ -58,7 +59,7 @@ def _sequence(name: str, folder: Path) -> SourceScene:
 
 def _pose(path: Path) -> np.ndarray:
     """(4, 4) camera in the world."""
-    return numbers(path, path.read_text().split(), 16).reshape(4, 4)
+    return numbers(path, read_text(path).split(), 16).reshape(4, 4)
 
 
 def _test_sequences(scene: Path) -> set[str]:
@@ -66,5 +67,5 @@ def _test_sequences(scene: Path) -> set[str]:
     path = scene / "TestSplit.txt"
     if not path.exists():
         return set()
-    digits = ("".join(filter(str.isdigit, line)) for line in path.read_text().splitlines())
+    digits = ("".join(filter(str.isdigit, line)) for line in read_text(path).splitlines())
     return {f"seq-{int(number):02d}" for number in digits if number}

@@ -21,6 +21,7 @@ from scdepth_core.errors import DataError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.trajectory import read_tum
 from scdepth_core.presets import CAMERAS, PRESETS
+from scdepth_core.text_file import read_text
 
 TOLERANCE = 0.02  # seconds between an image and what belongs to it
 
@@ -70,7 +71,7 @@ def _camera(name: str, intrinsics: tuple[float, float, float, float] | None) -> 
 
 def _listing(path: Path) -> list[tuple[float, Path]]:
     """Time in seconds and file of each line of rgb.txt or depth.txt, in time order."""
-    lines = [line.split() for line in need(path, "list of files").read_text().splitlines() if line.strip()]
+    lines = [line.split() for line in read_text(need(path, "list of files")).splitlines() if line.strip()]
     entries = [words for words in lines if not words[0].startswith("#")]
     if not entries or any(len(words) != 2 for words in entries):
         raise DataError(f"'{path}' is no list of 'time file' lines – get it again")

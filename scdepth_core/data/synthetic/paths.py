@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scdepth_core.data.synthetic.floor_plan import FloorPlan
+from scdepth_core.data.synthetic.mount import Mount
 from scdepth_core.data.synthetic.scenes import Scene
 from scdepth_core.errors import ConfigError, DataError
 
@@ -15,31 +14,8 @@ CLEARANCE = 0.35  # metres that the camera keeps from every surface
 STEP = 0.02  # metres between points of the walked line
 RATE = 50.0  # hertz at which motion is simulated before frames are picked
 TRIES = 60
-
-
-@dataclass(frozen=True)
-class Mount:
-    """How the camera is carried. What is None is drawn anew for each walk; one robot has the same for all of them.
-
-    Attributes:
-        height: metres above the floor.
-        pitch: degrees that the camera looks down.
-        yaw: degrees that the camera looks to the left of where it goes; without it a hand-held one looks around.
-
-    Raises:
-        ConfigError: for a mount that sees no room.
-    """
-
-    height: float | None = None
-    pitch: float | None = None
-    yaw: float | None = None
-
-    def __post_init__(self):
-        limits = {"height": (0.1, 2.0, "metres"), "pitch": (-60, 60, "degrees"), "yaw": (-180, 180, "degrees")}
-        for name, (low, high, unit) in limits.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ConfigError(f"camera {name} is {value:g}, expected {low:g} to {high:g} {unit}")
+FASTEST = 1.0  # metres a second that are drawn
+FARTHEST, LONGEST = 500.0, 3600.0  # metres and seconds of a walk; OpenCV looks up 32767 STEPs at most
 
 
 def make_path(
@@ -67,14 +43,10 @@ def make_path(
     """
     if style not in STYLES:
         raise ConfigError(f"path style is '{style}', expected one of {', '.join(STYLES)}")
-    if frames < 1 or fps <= 0 or rotation < 0 or (speed is not None and speed <= 0):
-        raise ConfigError(
-            f"a path of {frames} frames at {fps:g} fps, rotation {rotation:g}, speed {speed} cannot be made – "
-            "frames, fps and speed have to be above 0, rotation at least 0"
-        )
+    _check_numbers(frames, fps, rotation, speed)
     rng = np.random.default_rng([0xCA3E, scene.seed, seed])
     handheld = style == "handheld"
-    speed = rng.uniform(0.6, 1.0) if speed is None else speed
+    speed = rng.uniform(0.6, FASTEST) if speed is None else speed
     height = _chosen(mount.height, rng.uniform(1.1, 1.7) if handheld else rng.uniform(0.36, 0.6))
     plan = FloorPlan(scene.size[0], scene.size[1], list(scene.solids), 0.0, height + CLEARANCE + 0.1)
     count = int(np.ceil(frames / fps * RATE)) + 2
@@ -93,6 +65,21 @@ def make_path(
             poses[:, :3, 3] = points[chosen]
             return poses
     raise DataError(f"scene {scene.seed} ({scene.kind}) leaves no room for a {style} path – choose another seed")
+
+
+def _check_numbers(frames: int, fps: float, rotation: float, speed: float | None) -> None:
+    fastest = FASTEST if speed is None else speed
+    if frames < 1 or not (0 < fps < np.inf and 0 <= rotation < np.inf and 0 < fastest < np.inf):
+        raise ConfigError(
+            f"a path of {frames} frames, fps {fps:g}, rotation {rotation:g}, speed {fastest:g} cannot be made – "
+            "frames, fps and speed have to be above 0, rotation at least 0, and all of them finite"
+        )
+    seconds = frames / fps
+    if seconds > LONGEST or seconds * fastest > FARTHEST:
+        raise ConfigError(
+            f"{frames} frames at {fps:g} fps are a walk of up to {seconds * fastest:g} m in {seconds:g} s, expected up "
+            f"to {FARTHEST:g} m and {LONGEST:g} s – ask for fewer frames or more fps"
+        )
 
 
 def _walk(rng, plan: FloorPlan, length: float, smooth: float, straight: float) -> np.ndarray | None:
