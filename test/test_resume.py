@@ -50,6 +50,21 @@ def test_a_resumed_run_takes_the_learning_rate_of_its_settings(run, tiny_data, t
     assert all(torch.equal(weights(after)[name], weight) for name, weight in weights(before).items())
 
 
+def test_a_run_that_was_moved_keeps_its_best_weights(run, tiny_data, tmp_path):
+    """Another folder, and a validation worse than the best one, which scored 0."""
+    out = tmp_path / "moved"
+    shutil.copytree(run, out)
+    best, last = (out / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    kept, checkpoint = best.read_bytes(), torch.load(last, weights_only=True)
+    (state,) = (s for s in checkpoint["callbacks"].values() if s.get("monitor") == "val/score")
+    zero = torch.zeros(())
+    state |= {"best_model_score": zero, "kth_value": zero, "best_k_models": {state["best_model_path"]: zero}}
+    torch.save(checkpoint, last)
+    options = ("--trainer.max_epochs", "2", "--trainer.limit_val_batches", "1")
+    assert train(tiny_data, out, "--resume", "last", *options) == 0
+    assert best.read_bytes() == kept
+
+
 def test_a_checkpoint_from_within_an_epoch_is_no_run_to_resume(run, tiny_data, tmp_path, capsys):
     best = run / "checkpoints" / "best.ckpt"
     assert torch.load(best, weights_only=True)["global_step"] == 3

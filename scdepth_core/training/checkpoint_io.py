@@ -24,7 +24,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         save_whole(checkpoint, Path(path))
 
     def load_checkpoint(self, path: str | Path, map_location=None, weights_only=None) -> dict:
-        return read_training_checkpoint(path)
+        checkpoint = read_training_checkpoint(path)
+        for state in checkpoint.get("callbacks", {}).values():
+            if state.get("best_model_path"):
+                _find_again(state, Path(path).resolve().parent)
+        return checkpoint
+
+
+def _find_again(state: dict, folder: Path) -> None:
+    """Let a ModelCheckpoint know its best file beside the checkpoint, where the folder of the run has moved.
+
+    Lightning forgets the best score if the folder has another name, and then the next validation, however bad, would
+    take the place of the best weights.
+    """
+    if not (folder / Path(state["best_model_path"]).name).is_file():
+        return
+    for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+        state[name] = state[name] and str(folder / Path(state[name]).name)
+    state["best_k_models"] = {str(folder / Path(path).name): score for path, score in state["best_k_models"].items()}
+    state["dirpath"] = str(folder)
 
 
 def save_whole(contents: dict, path: Path) -> None:
