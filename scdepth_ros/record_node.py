@@ -131,7 +131,7 @@ class _Recorder:
     def __init__(self, node, writer: BagWriter, session: RecordingSession, names: list[str], args: argparse.Namespace):
         self._node, self._writer, self._session, self._args = node, writer, session, args
         self.names = names
-        self.topics = TopicRecorder(node, session.take)
+        self.topics = TopicRecorder(node, session.take, sources_alone=True)
         session.counts.lost = self.topics.lost
         self._losses: list[str] = []
         self._executor = SingleThreadedExecutor()

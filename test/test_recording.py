@@ -233,11 +233,14 @@ def test_what_depth_node_makes_is_recorded_by_name_alone(bench):
     ends = [camera.create_publisher(Image, "image_raw", RELIABLE), maker.create_publisher(Image, "depth", RELIABLE)]
     ends += [maker.create_publisher(Float64, "~/scale", RELIABLE)]
     bench.wait_for(lambda: all(bench.node.count_publishers(end.topic_name) for end in ends), what="both nodes")
-    by_default = TopicRecorder(bench.node, lambda _: None)
-    new = by_default.subscribe_to_published((), lambda *_: None)
-    assert "/robot/image_raw" in new and "/robot/depth" not in new
-    by_name = TopicRecorder(bench.node, lambda _: None)
-    assert by_name.subscribe_to_published(["/robot/depth"], lambda *_: None) == ["/robot/depth"]
+
+    def recorded(names=(), **options):
+        return TopicRecorder(bench.node, lambda _: None, **options).subscribe_to_published(names, lambda *_: None)
+
+    by_default = recorded(sources_alone=True)
+    assert "/robot/image_raw" in by_default and "/robot/depth" not in by_default
+    assert recorded(["/robot/depth"], sources_alone=True) == ["/robot/depth"]
+    assert {"/robot/image_raw", "/robot/depth"} <= set(recorded())
     for node in (camera, maker):
         node.destroy_node()
 

@@ -13,8 +13,7 @@ from scdepth_ros.messages.classes import message_class
 from scdepth_ros.recorded_qos import as_offered, recorder_qos
 from scdepth_ros.recording.serialized import IMAGE_TYPES, Serialized
 
-# What is recorded when nobody names topics: what a data set, a calibration of scale or SLAM is made of. What depth_node
-# makes of it is left out, which spares it the work.
+# What is recorded when nobody names topics: what a data set, a calibration of scale or SLAM is made of.
 RECORDED_TYPES = (
     *IMAGE_TYPES,
     "sensor_msgs/msg/CameraInfo",
@@ -30,6 +29,7 @@ class TopicRecorder:
     Args:
         node: a rclpy node.
         take: called with each message, in the spinning thread.
+        sources_alone: unless topics are named, leave out what depth_node makes of the others, and spare it the work.
 
     Attributes:
         topics: type name by topic that is listened to.
@@ -37,8 +37,8 @@ class TopicRecorder:
         lost: messages that never came, by topic.
     """
 
-    def __init__(self, node, take: Callable[[Serialized], None]):
-        self._node, self._take = node, take
+    def __init__(self, node, take: Callable[[Serialized], None], sources_alone: bool = False):
+        self._node, self._take, self._sources_alone = node, take, sources_alone
         self.topics: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self.lost: dict[str, LostMessages] = {}
@@ -75,7 +75,7 @@ class TopicRecorder:
         """Listen to what is published by now and not listened to yet, with a QoS that its publishers match.
 
         Args:
-            names: full names of the topics wanted; empty for all of RECORDED_TYPES but those of a depth_node.
+            names: full names of the topics wanted; empty for all of RECORDED_TYPES.
             add_topic: called with each new topic, its type and its publishers' QoS, before the first message; may
                 refuse it with a BagError.
 
@@ -83,11 +83,11 @@ class TopicRecorder:
             the topics that are new.
         """
         new, published = [], self._node.get_topic_names_and_types()
-        depth_nodes = self._depth_nodes(published)
+        left_out = self._depth_nodes(published) if self._sources_alone and not names else ()
         for topic, types in published:
             wanted = topic in names if names else types[0] in RECORDED_TYPES
             infos = self._node.get_publishers_info_by_topic(topic) if wanted else []
-            offers = [info.qos_profile for info in infos if names or _publisher(info) not in depth_nodes]
+            offers = [info.qos_profile for info in infos if _publisher(info) not in left_out]
             if not offers or topic in self.topics or topic in self.refused:
                 continue
             try:
