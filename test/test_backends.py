@@ -244,7 +244,7 @@ def test_wrong_names_are_found_before_the_weights_are_read(tmp_path):
 )
 def test_a_missing_library_is_named_with_the_way_to_it(source, monkeypatch, name, library, extra):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(BackendError, match=rf"backend {name} needs '{library}'.*pip install 'scdepth_ros\[{extra}\]'"):
+    with pytest.raises(BackendError, match=rf"backend {name} needs '{library}'.*pip install '.\[{extra}\]'"):
         load_backend(source, "cpu", name)
 
 
