@@ -31,7 +31,7 @@ class BagMessage:
 
     Attributes:
         stamp_ns: when it was recorded, nanoseconds.
-        topic, type: names, the type's that of ROS 2 (`sensor_msgs/msg/Image`) for every kind of bag.
+        topic, type: names; for every kind of bag the type has its name in ROS 2 (`sensor_msgs/msg/Image`).
         raw: the bytes as recorded: CDR, or ROS 1's serialisation.
     """
 

@@ -129,7 +129,7 @@ def _play(node, bag: BagReader, player: BagPlayer, args: argparse.Namespace) -> 
         pace.wait_until(end_ns)
         if not args.loop:
             break
-        offset_ns, began = offset_ns + end_ns - start_ns, pace.due(end_ns)  # no gap, no step back
+        offset_ns, began = offset_ns + end_ns - start_ns, pace.due(end_ns)  # no step back
     player.finish(LAST_CALL)
 
 

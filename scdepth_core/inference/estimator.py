@@ -42,7 +42,7 @@ class DepthEstimator:
         Args:
             weights: .safetensors, .ckpt or .pth.tar, or .onnx or .xml out of `scdepth export`; None: starter weights.
             device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
-            backend, precision: see `load_backend`; 'auto' takes OpenVINO or ncnn on a CPU where they are there.
+            backend, precision: see `load_backend`; 'auto' takes OpenVINO or ncnn on a CPU that has them, else PyTorch.
 
         Raises:
             CheckpointError: the file cannot be used. BackendError: the device or the backend is not there.
