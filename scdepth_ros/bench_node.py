@@ -19,12 +19,13 @@ from pathlib import Path
 from scdepth_core.arguments import add_device_argument, image_size
 from scdepth_core.checkpoint import save_weights
 from scdepth_core.errors import BackendError, ConfigError
+from scdepth_core.geometry.point_cloud import LAYOUTS
 from scdepth_core.inference.backends import PRECISIONS
 from scdepth_core.inference.exported_file import open_source
-from scdepth_ros.benchmark.pipeline import measure_pipeline
+from scdepth_ros.benchmark.pipeline import DECIMATED, FULL, PACKED, measure_pipeline
 from scdepth_ros.benchmark.report import as_json, markdown
 from scdepth_ros.benchmark.soak import soak
-from scdepth_ros.benchmark.subject import Network, View
+from scdepth_ros.benchmark.subject import Cloud, Network, View
 from scdepth_ros.benchmark.transport import measure_transport
 from scdepth_ros.child_process import private_ros_environment
 from scdepth_ros.ros_arguments import number_or_zero, positive_number
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=image_size, metavar="WxH", default=(640, 480), help="default: 640x480")
     parser.add_argument("--distorted", action="store_true", help="a lens that distorts: every image is rectified")
     parser.add_argument("--cloud", type=int, default=2, help="decimation of the cloud over DDS (default: 2)")
+    parser.add_argument("--cloud-layout", choices=LAYOUTS, default="pcl", help="of the same cloud (default: pcl)")
     parser.add_argument("--rounds", type=int, default=200, help="frames of each kind in process (default: 200)")
     parser.add_argument(
         "--rates",
@@ -81,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
 def measure(args: argparse.Namespace, network: Network, view: View) -> dict:
     """All that was asked for, see the parts; the bare network in any case."""
     with private_ros_environment():
-        alone = measure_pipeline(network, view, args.rounds, (1, 2) if "pipeline" in args.parts else ())
+        clouds = (FULL, PACKED, DECIMATED) if "pipeline" in args.parts else ()
+        alone = measure_pipeline(network, view, args.rounds, clouds)
+    cloud = Cloud(args.cloud, args.cloud_layout)
     report = {
         "machine": alone["machine"],
         "network": alone["network"],
@@ -91,10 +95,10 @@ def measure(args: argparse.Namespace, network: Network, view: View) -> dict:
     if "pipeline" in args.parts:
         report["pipeline"] = alone["clouds"]
     if "dds" in args.parts:
-        report["dds"] = measure_transport(network, view, args.rates, args.seconds, args.cloud)
+        report["dds"] = measure_transport(network, view, args.rates, args.seconds, cloud)
     if "soak" in args.parts:
         rate = SOAK_MARGIN * 1e3 / alone["network"]["milliseconds"]["median"]
-        report["soak"] = soak(network, view, args.frames, rate, args.cloud)
+        report["soak"] = soak(network, view, args.frames, rate, cloud)
     return report | {"load_average_after": round(os.getloadavg()[0], 2)}
 
 

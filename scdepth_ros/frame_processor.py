@@ -123,5 +123,6 @@ class FrameProcessor:
     def _cloud_buffer(self, camera: Camera | None, want_cloud: bool) -> np.ndarray | None:
         if not want_cloud:
             return None
-        rays = self.pipeline.tables(camera).rays(self.pipeline.settings.cloud_step)
-        return self._outputs.cloud_buffer(rays.shape).points
+        settings = self.pipeline.settings
+        rays = self.pipeline.tables(camera).rays(settings.cloud_step)
+        return self._outputs.cloud_buffer(rays.shape, settings.cloud_layout).points

@@ -8,6 +8,7 @@ from std_msgs.msg import Float64
 
 from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.camera import Camera
+from scdepth_core.geometry.point_cloud import point_layout
 from scdepth_ros import qos
 from scdepth_ros.messages import CameraInfoBuffer, CloudBuffer, encode_cloud, encode_color, encode_depth
 from scdepth_ros.topics import CLOUD, COLOR, DEPTH, INFO, RGB, RGB_INFO, SCALE
@@ -50,10 +51,10 @@ class DepthOutputs:
         """The topics that have a subscriber now."""
         return {topic for topic, publisher in self._publishers.items() if publisher.get_subscription_count() > 0}
 
-    def cloud_buffer(self, shape: tuple[int, int]) -> CloudBuffer:
-        """Memory for a cloud of this shape; the same one until the shape changes."""
-        if self._cloud is None or self._cloud.points.shape[:2] != shape:
-            self._cloud = CloudBuffer(shape)
+    def cloud_buffer(self, shape: tuple[int, int], layout: str) -> CloudBuffer:
+        """Memory for a cloud of this shape and layout; the same one until either changes."""
+        if self._cloud is None or self._cloud.points.shape != (*shape, point_layout(layout).size):
+            self._cloud = CloudBuffer(shape, layout)
         return self._cloud
 
     def relay(self, rgb: np.ndarray, camera: Camera | None, header, wanted: set[str]) -> None:

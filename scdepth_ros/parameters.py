@@ -180,6 +180,14 @@ PARAMETERS = (
         CONFIGURE,
     ),
     Parameter("cloud_decimation", 1, "The cloud has every n-th pixel of every n-th row.", low=1, high=64),
+    Parameter(
+        "cloud_layout",
+        "pcl",
+        "Bytes of a point: pcl has 32, as PCL keeps a point in memory, packed 16, the same without padding: half the "
+        "data on the network and in recordings.",
+        pattern="pcl|packed",
+        allowed="pcl or packed",
+    ),
     Parameter("cloud_max_depth", 100.0, "Points beyond are left out of the cloud, metres.", low=0.0, high=10000.0),
     Parameter("colorized_min", 0.3, "Near end of the colours of depth/colorized, metres.", low=0.0, high=1000.0),
     Parameter("colorized_max", 10.0, "Far end of the colours of depth/colorized, metres.", low=0.0, high=10000.0),
@@ -223,6 +231,7 @@ class NodeSettings:
     temporal_tolerance: float
     motion_weights: str
     cloud_decimation: int
+    cloud_layout: str
     cloud_max_depth: float
     colorized_min: float
     colorized_max: float
@@ -258,6 +267,7 @@ class NodeSettings:
             "edge_slope": self.edge_slope,
             "flip_tolerance": self.flip_tolerance,
             "cloud_step": self.cloud_decimation,
+            "cloud_layout": self.cloud_layout,
             "cloud_max_depth": self.cloud_max_depth,
             "color_low": self.colorized_min,
             "color_high": self.colorized_max,

@@ -37,7 +37,8 @@ def abandoned_segments() -> set[str]:
 def report(untrained_weights):
     """All three parts, short, as JSON; nothing is left in shared memory."""
     before, out = abandoned_segments(), io.StringIO()
-    command = ("bench", "node", "--weights", str(untrained_weights), *SMALL, "--parts", "pipeline", "dds", "soak")
+    weights = ("--weights", str(untrained_weights), "--cloud-layout", "packed")
+    command = ("bench", "node", *weights, *SMALL, "--parts", "pipeline", "dds", "soak")
     with redirect_stdout(out):
         status = cli.main([*command, *("--rounds", "2", "--rates", "20", "--seconds", "1", "--frames", "10", "--json")])
     report = json.loads(out.getvalue())
@@ -49,7 +50,7 @@ def test_every_stage_of_a_frame_is_timed(report):
     assert report["network"]["size"] == "96x64" and report["machine"]["versions"]["torch"]
     expected = DepthEstimator.load(device="cpu").backend.name
     assert (report["network"]["backend"], report["network"]["precision"]) == (expected, "float32")
-    assert set(report["pipeline"]) == {"1", "2"}
+    assert set(report["pipeline"]) == {"full cloud", "full cloud, packed", "cloud by 2"}
     for way in report["pipeline"].values():
         assert set(way["stages"]) == set(STAGES)
         for figures in (*way["stages"].values(), way["total"], way["around"], way["around_share"]):
@@ -112,9 +113,9 @@ def programs(pid: int) -> set[str]:
 MEASURE = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
-from scdepth_ros.benchmark.subject import Network, View
+from scdepth_ros.benchmark.subject import Cloud, Network, View
 from scdepth_ros.benchmark.transport import measure_transport
-measure_transport(Network(device="cpu", backend="torch"), View(96, 64), [10.0], 100.0, 1)
+measure_transport(Network(device="cpu", backend="torch"), View(96, 64), [10.0], 100.0, Cloud())
 """
 
 

@@ -25,7 +25,7 @@ from scdepth_core.checkpoint import save_weights
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
-from scdepth_ros.messages import decode_depth, decode_image
+from scdepth_ros.messages import decode_depth, decode_image, decode_points
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -206,8 +206,13 @@ def test_parameters_take_effect_at_once(results, bench):
     assert (depth.encoding, depth.step) == ("16UC1", 2 * WIDTH)
     np.testing.assert_allclose(decode_depth(depth), metres, atol=6e-4)
     assert set_parameters(bench, atomically=True, cloud_decimation=2, depth_encoding="32FC1").successful
-    assert answer(bench, results, bench.send(), "points").width == WIDTH // 2
-    assert set_parameters(bench, cloud_decimation=1).successful
+    padded = answer(bench, results, bench.send(), "points")
+    assert (padded.width, padded.point_step) == (WIDTH // 2, 32)
+    assert set_parameters(bench, cloud_layout="packed").successful
+    packed = answer(bench, results, bench.send(), "points")
+    assert (packed.width, packed.point_step, len(packed.data)) == (WIDTH // 2, 16, len(padded.data) // 2)
+    np.testing.assert_array_equal(decode_points(packed), decode_points(padded))
+    assert set_parameters(bench, atomically=True, cloud_decimation=1, cloud_layout="pcl").successful
 
 
 def test_a_batch_with_a_wrong_value_changes_nothing(results, bench):

@@ -310,21 +310,23 @@ def test_camera_info_is_kept_while_the_camera_stays(header):
     assert buffer.message(other, header) == encode_camera_info(other, header)
 
 
-def test_cloud_message(header):
+@pytest.mark.parametrize("layout, step, colour", [("pcl", 32, 16), ("packed", 16, 12)])
+def test_cloud_message(header, layout, step, colour):
     camera = Camera(4, 2, np.array([[2.0, 0, 1], [0, 2.0, 1], [0, 0, 1]]))
-    buffer = CloudBuffer((2, 4))
+    buffer = CloudBuffer((2, 4), layout)
     depth = np.full((2, 4), 2.0, np.float32)
     depth[1, 3] = np.nan
-    cloud = point_cloud(depth, RayTable(camera), np.full((2, 4, 3), (10, 20, 30), np.uint8), out=buffer.points)
+    rgb = np.full((2, 4, 3), (10, 20, 30), np.uint8)
+    cloud = point_cloud(depth, RayTable(camera), rgb, buffer.points, layout)
     for msg in (buffer.message(header), encode_cloud(cloud, header)):
-        assert (msg.height, msg.width, msg.point_step, msg.row_step) == (2, 4, 32, 128)
+        assert (msg.height, msg.width, msg.point_step, msg.row_step) == (2, 4, step, 4 * step)
         assert [(f.name, f.offset, f.datatype, f.count) for f in msg.fields] == [
             ("x", 0, 7, 1),
             ("y", 4, 7, 1),
             ("z", 8, 7, 1),
-            ("rgb", 16, 7, 1),
+            ("rgb", colour, 7, 1),
         ]
-        assert not msg.is_dense and not msg.is_bigendian and len(msg.data) == 256
+        assert not msg.is_dense and not msg.is_bigendian and len(msg.data) == 8 * step
         assert struct.unpack("<3f", bytes(msg.data[:12])) == (-1, -1, 2)  # (0 - 1) * 2 / 2
-        assert bytes(msg.data[16:20]) == bytes([30, 20, 10, 0])
-        assert all(np.isnan(struct.unpack("<3f", bytes(msg.data[224:236]))))
+        assert bytes(msg.data[colour : colour + 4]) == bytes([30, 20, 10, 0])
+        assert all(np.isnan(struct.unpack("<3f", bytes(msg.data[7 * step : 7 * step + 12]))))

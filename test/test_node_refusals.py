@@ -29,6 +29,7 @@ def make_node(bench, **values):
 @pytest.mark.parametrize(
     "name, value, words",
     [
+        ("cloud_layout", "xyz", "cloud_layout is 'xyz', expected pcl or packed"),
         ("cloud_decimation", 0, "cloud_decimation is 0, expected 1 to 64"),
         ("cloud_decimation", "abc", "cloud_decimation is 'abc', expected an integer"),
         ("max_depth", -5.0, "max_depth is -5.0, expected 0 to 10000"),

@@ -102,6 +102,8 @@ def test_settings_change_between_frames():
     pipeline.settings = type(pipeline.settings)(cloud_step=4, metres_per_unit=5.0)
     result = pipeline.process(PICTURE, CAMERA, cloud_out=buffer)  # the buffer no longer fits
     assert result.cloud.shape == (12, 16, 8) and result.depth[0, 0] == pytest.approx(0.5)
+    pipeline.settings = type(pipeline.settings)(cloud_layout="packed")
+    assert pipeline.process(PICTURE, CAMERA, cloud_out=buffer).cloud.shape == (HEIGHT, WIDTH, 4)
 
 
 def test_a_camera_of_another_size_is_refused():
@@ -169,6 +171,7 @@ def test_a_measured_scale_goes_first():
         ({"metres_per_unit": -1.0}, "metres_per_unit is -1.0"),
         ({"min_depth": 2.0, "max_depth": 1.0}, "min_depth is 2.0 and max_depth is 1.0"),
         ({"color_low": 3.0, "color_high": 3.0}, "color_low"),
+        ({"cloud_layout": "xyz"}, "cloud layout is 'xyz'"),
         ({"cloud_step": 0}, "cloud_step is 0"),
         ({"edge_slope": -1.0}, "edge_slope is -1.0"),
         ({"flip_tolerance": np.nan}, "flip_tolerance is nan"),

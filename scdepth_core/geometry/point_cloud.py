@@ -1,21 +1,37 @@
-"""Depth images to organised, coloured point clouds, in the byte layout that PCL and RViz read directly.
+"""Depth images to organised, coloured point clouds, in byte layouts that PCL and RViz read directly.
 
-One point takes 32 bytes, the layout of PCL's PointXYZRGB and of sensor_msgs/PointCloud2 clouds made from it:
-x, y, z as float32 at bytes 0, 4 and 8; colour at byte 16, packed as blue, green, red, 0; the rest is padding, whose
-content means nothing.
+A point is x, y, z as float32 at bytes 0, 4 and 8, and its colour as four bytes: blue, green, red, 0. Where the colour
+stands, and how many bytes a point takes, is the layout's: "pcl" or "packed".
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from scdepth_core.errors import CameraError, ImageError
+from scdepth_core.errors import CameraError, ConfigError, ImageError
 from scdepth_core.geometry.camera import Camera
 
-POINT_FLOATS = 8  # 32 bytes
-POINT_STEP = 4 * POINT_FLOATS
-X_OFFSET, Y_OFFSET, Z_OFFSET, RGB_OFFSET = 0, 4, 8, 16
+
+@dataclass(frozen=True)
+class PointLayout:
+    """Where the numbers of a point stand, counted in float32; x, y and z are the first three.
+
+    Attributes:
+        size: numbers that a point takes, padding included, whose content means nothing.
+        rgb: place of the colour.
+    """
+
+    size: int
+    rgb: int
+
+
+LAYOUTS = {
+    "pcl": PointLayout(size=8, rgb=4),  # PCL's PointXYZRGB as it stands in memory: 32 bytes, 16 of them padding
+    "packed": PointLayout(size=4, rgb=3),  # 16 bytes
+}
 _TILE = 80_000  # points made at a time: few calls, and what lies between them stays in the processor's cache
 
 
@@ -49,8 +65,23 @@ class RayTable:
         return self.x.shape
 
 
+def point_layout(name: str) -> PointLayout:
+    """The layout of this name.
+
+    Raises:
+        ConfigError: for another name than those of LAYOUTS.
+    """
+    if name not in LAYOUTS:
+        raise ConfigError(f"cloud layout is '{name}', expected {' or '.join(LAYOUTS)}")
+    return LAYOUTS[name]
+
+
 def point_cloud(
-    depth: np.ndarray, rays: RayTable, rgb: np.ndarray | None = None, out: np.ndarray | None = None
+    depth: np.ndarray,
+    rays: RayTable,
+    rgb: np.ndarray | None = None,
+    out: np.ndarray | None = None,
+    layout: str = "pcl",
 ) -> np.ndarray:
     """Every pixel's point in the optical frame (x right, y down, z forward).
 
@@ -58,20 +89,23 @@ def point_cloud(
         depth: (H, W) float32, metres along z; NaN where there is none, which makes x, y and z NaN.
         rays: the table of the depth image's camera.
         rgb: (H, W, 3) uint8 colours, or None for white points.
-        out: (h, w, 8) float32 without gaps, filled and returned; h, w = rays.shape. Reusing one saves page faults.
+        out: (h, w, n) float32 without gaps, filled and returned; h, w = rays.shape, n is the layout's size. Reusing
+            one saves page faults.
+        layout: name of one of LAYOUTS.
 
     Returns:
-        (h, w, 8) float32, rows and columns as in the image; its bytes are the cloud.
+        (h, w, n) float32, rows and columns as in the image; its bytes are the cloud.
 
     Raises:
         ImageError: when depth or rgb are not the size that the rays were made for, or out is not as described.
+        ConfigError: for a layout of another name.
     """
     for name, image in (("depth", depth), ("rgb", rgb)):
         if image is not None and image.shape[:2] != (rays.height, rays.width):
             raise ImageError(
                 f"{name} image is {image.shape[1]}x{image.shape[0]}, its camera {rays.width}x{rays.height}"
             )
-    shape, step = (*rays.shape, POINT_FLOATS), rays.step
+    shape, step = (*rays.shape, point_layout(layout).size), rays.step
     if out is None:
         out = np.empty(shape, np.float32)
     elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
@@ -88,13 +122,17 @@ def point_cloud(
 
 
 def _write(x: np.ndarray, y: np.ndarray, z: np.ndarray, colour: np.ndarray, out: np.ndarray) -> None:
-    """Put planes of (h, w) float32 into points of (h, w, 8).
+    """Put planes of (h, w) float32 into points of (h, w, 4) or (h, w, 8).
 
     OpenCV merges four planes with vector instructions and past the cache, more than four number by number. So a point
-    is written as two quadruples, x y z - and colour - - -, from planes twice as wide, where every second number is
-    padding. Pairs do for those: x and colour; y and z, which are also, one number further on, z and the next y.
+    of eight is written as two quadruples, x y z - and colour - - -, from planes twice as wide, where every second
+    number is padding. Pairs do for those: x and colour; y and z, which are also, one number further on, z and the next
+    y.
     """
     h, w = z.shape
+    if out.shape[2] == 4:
+        cv2.merge([x, y, z, colour], dst=out)
+        return
     wide, size = (h, 2 * w), 2 * h * w
     pairs = np.empty(2 * size + 2, np.float32)
     pairs[-1] = 0

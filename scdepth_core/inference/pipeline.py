@@ -14,7 +14,7 @@ import numpy as np
 from scdepth_core.channels import to_rgb
 from scdepth_core.errors import CameraError, ConfigError
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.point_cloud import RayTable, point_cloud
+from scdepth_core.geometry.point_cloud import RayTable, point_cloud, point_layout
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference.temporal import TemporalConsistency
 from scdepth_core.inference.validity import agreement, only, steep
@@ -35,6 +35,7 @@ class PipelineSettings:
         flip_tolerance: pixels whose depth differs by more than this share from that of the mirrored picture are
             invalid; 0 keeps all and does not run the network a second time.
         cloud_step: the cloud has every cloud_step-th pixel of every cloud_step-th row.
+        cloud_layout: "pcl", 32 bytes a point, or "packed", 16; see scdepth_core.geometry.point_cloud.
         cloud_max_depth: metres; points beyond are left out of the cloud, but not out of the depth image.
         color_low, color_high: metres at the two ends of the colour scale.
 
@@ -48,6 +49,7 @@ class PipelineSettings:
     edge_slope: float = 0.0
     flip_tolerance: float = 0.0
     cloud_step: int = 1
+    cloud_layout: str = "pcl"
     cloud_max_depth: float = float("inf")
     color_low: float = 0.3
     color_high: float = 10.0
@@ -65,6 +67,7 @@ class PipelineSettings:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a number of at least 0")
         if self.cloud_step < 1:
             raise ConfigError(f"cloud_step is {self.cloud_step}, expected at least 1")
+        point_layout(self.cloud_layout)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class FrameResult:
         rgb: (H, W, 3) uint8, the rectified picture.
         camera: of `depth` and `rgb`; None when the frame came without one (then nothing was rectified).
         metres_per_unit: scale that `depth` was multiplied by; None when it is in network units.
-        cloud: (h, w, 8) float32 in the layout of `point_cloud`, or None when not wanted or without a camera.
+        cloud: (h, w, n) float32 as of `point_cloud`, or None when not wanted or without a camera.
         color: (H, W, 3) uint8 RGB picture of the depth, or None when not wanted.
         timings: milliseconds by stage: rectify, network, temporal, mask, cloud, color; only those that ran.
     """
@@ -168,7 +171,7 @@ class FramePipeline:
             rgb: (H, W, 3) uint8 RGB or (H, W) uint8 grey, as the camera took it, lens distortion and all.
             camera: of that picture; None when unknown: no rectification, no cloud. Pass the same object for as long
                 as the calibration stays the same; maps and rays are kept for it.
-            cloud_out: (h, w, 8) float32 buffer for the cloud, see `point_cloud`; ignored when of another shape.
+            cloud_out: (h, w, n) float32 buffer for the cloud, see `point_cloud`; ignored when of another shape.
             stamp_ns: when the picture was taken; tells `temporal` of pauses and of clocks that jump.
 
         Raises:
@@ -205,11 +208,12 @@ class FramePipeline:
         if want_cloud and tables is not None:
             with _timed(timings, "cloud"):
                 rays = tables.rays(settings.cloud_step)
-                fits = cloud_out is not None and cloud_out.shape[:2] == rays.shape
+                layout = settings.cloud_layout
+                fits = cloud_out is not None and cloud_out.shape == (*rays.shape, point_layout(layout).size)
                 near = depth
                 if settings.cloud_max_depth < settings.max_depth:
                     near = only(depth, depth <= np.float32(settings.cloud_max_depth))
-                cloud = point_cloud(near, rays, rgb, cloud_out if fits else None)
+                cloud = point_cloud(near, rays, rgb, cloud_out if fits else None, layout)
         if want_color:
             with _timed(timings, "color"):
                 color = colorize_depth(depth, settings.color_low, settings.color_high)

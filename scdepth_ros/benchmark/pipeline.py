@@ -17,9 +17,10 @@ from scdepth_core.inference.pipeline import FramePipeline
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import MemoryMeter, describe_machine, resolve_device
 from scdepth_core.measuring import in_own_process, spread
-from scdepth_ros.benchmark.subject import Network, View
+from scdepth_ros.benchmark.subject import Cloud, Network, View
 
 WARM_UP = 5
+FULL, PACKED, DECIMATED = Cloud(1), Cloud(1, "packed"), Cloud(2)
 STAGES = (
     *("decode", "rectify", "pre", "network", "post", "mask", "cloud"),
     *("depth message", "camera_info message", "cloud message"),
@@ -65,13 +66,13 @@ class _TimedBackend:
 class FrameWay:
     """Does with a message what depth_node does with one, up to publishing."""
 
-    def __init__(self, estimator: TimedEstimator, view: View, cloud_step: int):
+    def __init__(self, estimator: TimedEstimator, view: View, cloud: Cloud):
         from scdepth_ros.benchmark.messages import info_message, picture_message
         from scdepth_ros.inputs import Calibration
         from scdepth_ros.messages import CameraInfoBuffer
 
-        self._estimator = estimator
-        self._pipeline = FramePipeline(estimator, cloud_step=cloud_step)
+        self._estimator, self._cloud = estimator, cloud
+        self._pipeline = FramePipeline(estimator, cloud_step=cloud.step, cloud_layout=cloud.layout)
         self._image, self._info, self._calibration = picture_message(view), info_message(view), Calibration()
         self._info_out, self._buffer = CameraInfoBuffer(), None
 
@@ -84,7 +85,8 @@ class FrameWay:
         camera = self._calibration.camera(self._info)
         clock.append(time.perf_counter())
         if self._buffer is None:
-            self._buffer = CloudBuffer(self._pipeline.tables(camera).rays(self._pipeline.settings.cloud_step).shape)
+            rays = self._pipeline.tables(camera).rays(self._cloud.step)
+            self._buffer = CloudBuffer(rays.shape, self._cloud.layout)
         result = self._pipeline.process(rgb, camera, cloud_out=self._buffer.points)
         clock.append(time.perf_counter())
         encode_depth(result.depth, header)
@@ -103,37 +105,37 @@ class FrameWay:
         }
 
 
-def measure_pipeline(network: Network, view: View, rounds: int, cloud_steps: tuple[int, ...]) -> dict:
+def measure_pipeline(network: Network, view: View, rounds: int, clouds: tuple[Cloud, ...]) -> dict:
     """The figures, taken in a fresh process, which has the environment of this moment.
 
     Args:
-        cloud_steps: a whole frame is timed for each of these decimations of the cloud; for none, the network alone.
+        clouds: a whole frame is timed for each of these; for none, the network alone.
 
     Returns:
-        machine, network (milliseconds and CPU milliseconds of a frame), memory_mb, and clouds by decimation: each with
+        machine, network (milliseconds and CPU milliseconds of a frame), memory_mb, and clouds by name: each with
         the spread of every stage, of the total, of all around the network, and of that as a share of the network.
     """
-    return in_own_process(_measure, network, view, rounds, cloud_steps)
+    return in_own_process(_measure, network, view, rounds, clouds)
 
 
-def _measure(network: Network, view: View, rounds: int, cloud_steps: tuple[int, ...]) -> dict:
+def _measure(network: Network, view: View, rounds: int, clouds: tuple[Cloud, ...]) -> dict:
     limit_threads(network.threads)
     memory = MemoryMeter(resolve_device(network.device))
     estimator = DepthEstimator.load(network.weights or None, network.device, network.backend, network.precision)
     machine, used = describe_machine(estimator.device), estimator.backend
     bare, estimator = estimator.backend, TimedEstimator(estimator)
-    ways = {step: FrameWay(estimator, view, step) for step in cloud_steps}
+    ways = {cloud.name: FrameWay(estimator, view, cloud) for cloud in clouds}
     size = (estimator.metadata.height, estimator.metadata.width)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
-    wall, cpu, times = [], [], {step: defaultdict(list) for step in cloud_steps}
+    wall, cpu, times = [], [], {name: defaultdict(list) for name in ways}
     for _ in tqdm(range(WARM_UP + rounds), unit="round", desc="pipeline", disable=None):
         began, began_cpu = time.perf_counter(), time.process_time()
         bare.predict(pixels)
         wall.append(1e3 * (time.perf_counter() - began))
         cpu.append(1e3 * (time.process_time() - began_cpu))
-        for step, way in ways.items():
+        for name, way in ways.items():
             for stage, milliseconds in way.run().items():
-                times[step][stage].append(milliseconds)
+                times[name][stage].append(milliseconds)
     wall, cpu = wall[WARM_UP:], cpu[WARM_UP:]
     return {
         "machine": machine,
@@ -149,8 +151,8 @@ def _measure(network: Network, view: View, rounds: int, cloud_steps: tuple[int, 
         },
         "memory_mb": memory.peak(used.device),
         "clouds": {
-            str(step): _figures({k: v[WARM_UP:] for k, v in stages.items()}, np.array(wall))
-            for step, stages in times.items()
+            name: _figures({k: v[WARM_UP:] for k, v in stages.items()}, np.array(wall))
+            for name, stages in times.items()
         },
     }
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from scdepth_core.errors import BackendError, ConfigError
-from scdepth_ros.benchmark.subject import NAMESPACE, NODE, Network, View
+from scdepth_ros.benchmark.subject import NAMESPACE, NODE, Cloud, Network, View
 from scdepth_ros.child_process import end
 
 POLL, START_TIMEOUT = 0.02, 180.0  # seconds
@@ -101,15 +101,16 @@ class Program:
                 self.said.append(json.loads(line))
 
 
-def depth_node(network: Network, cloud_step: int) -> Program:
-    """depth_node with this network."""
+def depth_node(network: Network, cloud: Cloud) -> Program:
+    """depth_node with this network and cloud."""
     values = {
         "weights": repr(str(network.weights)),
         "device": network.device,
         "backend": network.backend,
         "precision": network.precision,
         "threads": network.threads,
-        "cloud_decimation": cloud_step,
+        "cloud_decimation": cloud.step,
+        "cloud_layout": cloud.layout,
     }
     parameters = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
     return Program("depth_node", [], ["-r", f"__node:={NODE}", *parameters])

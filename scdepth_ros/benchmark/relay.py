@@ -14,6 +14,7 @@ import rclpy
 from sensor_msgs.msg import Image, PointCloud2
 
 from scdepth_ros import qos
+from scdepth_ros.benchmark.subject import Cloud
 from scdepth_ros.messages import CloudBuffer, encode_depth
 from scdepth_ros.ros_arguments import split_ros_arguments
 from scdepth_ros.shutdown import until_shutdown
@@ -21,11 +22,11 @@ from scdepth_ros.topics import CLOUD, DEPTH
 
 
 class Relay:
-    """Subscribes and publishes with the node's QoS; `step` is the decimation of the cloud."""
+    """Subscribes and publishes with the node's QoS."""
 
-    def __init__(self, step: int):
+    def __init__(self, cloud: Cloud):
         self.node = rclpy.create_node("bench_relay", start_parameter_services=False)
-        self._step, self._depth, self._cloud = step, np.ones((0, 0), np.float32), None
+        self._kind, self._depth, self._cloud = cloud, np.ones((0, 0), np.float32), None
         self._publishers = {
             topic: self.node.create_publisher(kind, topic, qos.results())
             for topic, kind in ((DEPTH, Image), (CLOUD, PointCloud2))
@@ -40,7 +41,8 @@ class Relay:
     def _answer(self, msg: Image) -> None:
         if self._depth.shape != (msg.height, msg.width):
             self._depth = np.ones((msg.height, msg.width), np.float32)
-            self._cloud = CloudBuffer(self._depth[:: self._step, :: self._step].shape)
+            step = self._kind.step
+            self._cloud = CloudBuffer(self._depth[::step, ::step].shape, self._kind.layout)
         if self._publishers[DEPTH].get_subscription_count():
             self._publishers[DEPTH].publish(encode_depth(self._depth, msg.header))
         if self._publishers[CLOUD].get_subscription_count():
@@ -51,11 +53,12 @@ def main() -> int:
     ours, of_ros = split_ros_arguments(sys.argv[1:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cloud", type=int, default=1)
+    parser.add_argument("--cloud-layout", default="pcl")
     args = parser.parse_args(ours)
     rclpy.init(args=of_ros)
     try:
         with until_shutdown():
-            relay = Relay(args.cloud)
+            relay = Relay(Cloud(args.cloud, args.cloud_layout))
             relay.listen()
             rclpy.spin(relay.node)
     finally:

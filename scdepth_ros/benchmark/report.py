@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from scdepth_core.machine import machine_sentence
-from scdepth_ros.benchmark.pipeline import STAGES
+from scdepth_ros.benchmark.pipeline import FULL, PACKED, STAGES
 from scdepth_ros.benchmark.soak import TOLERANCE
+from scdepth_ros.benchmark.subject import Cloud
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ def goals(report: dict) -> list[Goal]:
     """Those that the measured parts have figures for."""
     network = report["network"]
     found = []
-    if full := report.get("pipeline", {}).get("1"):
+    for cloud in (FULL, PACKED) if "pipeline" in report else ():
+        figures = report["pipeline"][cloud.name]
         if network["device"].startswith("cuda"):
-            found.append(Goal("frame in process, full cloud, p50", full["total"]["median"], 3.0, "ms"))
+            found.append(Goal(f"frame in process, {cloud.name}, p50", figures["total"]["median"], 3.0, "ms"))
         else:
-            found.append(Goal("around the network in process, full cloud, p50", full["around"]["median"], 2.0, "ms"))
-            found.append(Goal("the same as a share of the network", 100 * full["around_share"]["median"], 25.0, "%"))
+            what = f"around the network in process, {cloud.name}, p50"
+            found.append(Goal(what, figures["around"]["median"], 2.0, "ms"))
+            found.append(Goal("the same as a share of the network", 100 * figures["around_share"]["median"], 25.0, "%"))
     if "dds" in report:
         found += _goals_of_transport(report["dds"], network)
     if "soak" in report:
@@ -112,8 +115,7 @@ def as_json(report: dict) -> dict:
 
 
 def _pipeline_table(clouds: dict) -> list[str]:
-    names = ["full cloud" if step == "1" else f"cloud by {step}" for step in clouds]
-    lines = [f"| in process, ms | {' | '.join(names)} |", f"| --- {'| --- ' * len(names)}|"]
+    lines = [f"| in process, ms | {' | '.join(clouds)} |", f"| --- {'| --- ' * len(clouds)}|"]
     for stage in STAGES:
         lines.append(f"| {stage} | {' | '.join(_spread(way['stages'][stage]) for way in clouds.values())} |")
     lines.append(f"| **all** | {' | '.join(_spread(way['total']) for way in clouds.values())} |")
@@ -126,7 +128,7 @@ def _pipeline_table(clouds: dict) -> list[str]:
 def _transport_table(dds: dict, network: dict) -> list[str]:
     bare, cpu = network["milliseconds"]["median"], network["cpu_milliseconds"]["median"]
     columns = (
-        f"over DDS, cloud by {dds['cloud_decimation']}",
+        f"over DDS, {Cloud(dds['cloud_decimation'], dds['cloud_layout']).name}",
         *("frames that reach it", "depth, cloud Hz", "latency p50, p95 ms", "p95 in network times"),
         *("resize + network in the node ms", "CPU a frame ms, besides the network"),
     )

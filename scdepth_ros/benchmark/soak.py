@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from scdepth_core.errors import BackendError
 from scdepth_ros.benchmark.program import Program, camera, depth_node, wait_until_active
-from scdepth_ros.benchmark.subject import Network, View
+from scdepth_ros.benchmark.subject import Cloud, Network, View
 from scdepth_ros.child_process import private_ros_environment
 
 PERIOD, STALL = 1.0, 60.0  # seconds between two samples; without a frame until it is given up
@@ -17,7 +17,7 @@ WARM_UP_SHARE = 0.1  # of the frames: buffers reach their size, the allocator fi
 TOLERANCE = 0.02
 
 
-def soak(network: Network, view: View, frames: int, rate: float, cloud_step: int) -> dict:
+def soak(network: Network, view: View, frames: int, rate: float, cloud: Cloud) -> dict:
     """Send frames at a rate (0: as fast as possible) until the node has made depth of so many.
 
     Returns:
@@ -30,7 +30,7 @@ def soak(network: Network, view: View, frames: int, rate: float, cloud_step: int
     with (
         private_ros_environment(),
         Program("receiver", ["--forget"]) as receiver,
-        depth_node(network, cloud_step) as node,
+        depth_node(network, cloud) as node,
         camera(view, rate) as driver,
         tqdm(total=frames, unit="frame", desc="soak", disable=None) as bar,
     ):

@@ -1,4 +1,4 @@
-"""What is measured: a network as the node would run it, and the camera in front of it."""
+"""What is measured: a network as the node would run it, the camera in front of it, and the cloud that comes out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ class Network:
     backend: str = "auto"
     precision: str = "auto"
     threads: int = 0
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """depth_node's cloud_decimation and cloud_layout."""
+
+    step: int = 1
+    layout: str = "pcl"
+
+    @property
+    def name(self) -> str:
+        size = "full cloud" if self.step == 1 else f"cloud by {self.step}"
+        return size if self.layout == "pcl" else f"{size}, {self.layout}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from scdepth_core.errors import BackendError
 from scdepth_ros.benchmark.program import START_TIMEOUT, Program, camera, depth_node, wait, wait_until_active
-from scdepth_ros.benchmark.subject import Network, View
+from scdepth_ros.benchmark.subject import Cloud, Network, View
 from scdepth_ros.child_process import private_ros_environment
 from scdepth_ros.topics import CLOUD, DEPTH
 
@@ -69,8 +69,8 @@ class Spell:
         }
 
 
-def measure_transport(network: Network, view: View, rates: list[float], seconds: float, cloud_step: int) -> dict:
-    """The node at every rate, and the relay at the lowest; cloud_step is the decimation of the cloud.
+def measure_transport(network: Network, view: View, rates: list[float], seconds: float, cloud: Cloud) -> dict:
+    """The node at every rate, and the relay at the lowest.
 
     Returns:
         node: a row for each rate, relay: one row, see Spell.figures.
@@ -80,15 +80,16 @@ def measure_transport(network: Network, view: View, rates: list[float], seconds:
     """
     rates = sorted(rates, key=lambda rate: rate or float("inf"))
     with private_ros_environment(), Program("receiver", []) as receiver:
-        with depth_node(network, cloud_step) as node:
+        with depth_node(network, cloud) as node:
             wait_until_active(receiver, node)
             of_node = [_spell_of_node(receiver, node, view, rate, seconds) for rate in rates]
-        with Program("relay", ["--cloud", str(cloud_step)]) as relay:
+        with Program("relay", ["--cloud", str(cloud.step), "--cloud-layout", cloud.layout]) as relay:
             of_relay = _spell([receiver, relay], view, rates[0], seconds)
         receiver.end()
         arrivals = receiver.said[-1]["arrivals"]
     return {
-        "cloud_decimation": cloud_step,
+        "cloud_decimation": cloud.step,
+        "cloud_layout": cloud.layout,
         "node": [spell.figures(arrivals) for spell in of_node],
         "relay": of_relay.figures(arrivals),
     }

@@ -13,7 +13,7 @@ import numpy as np
 
 from scdepth_core.errors import ConfigError
 from scdepth_core.geometry.camera import Camera
-from scdepth_core.geometry.point_cloud import POINT_STEP, RGB_OFFSET, X_OFFSET, Y_OFFSET, Z_OFFSET
+from scdepth_core.geometry.point_cloud import LAYOUTS, point_layout
 
 _BIG_ENDIAN = sys.byteorder == "big"
 
@@ -76,8 +76,8 @@ def encode_camera_info(camera: Camera, header):
 
 
 def encode_cloud(cloud: np.ndarray, header):
-    """An organised sensor_msgs/PointCloud2 from the (H, W, 8) float32 buffer of `point_cloud`; copies it."""
-    msg = _empty_cloud(*cloud.shape[:2])
+    """An organised sensor_msgs/PointCloud2 from the (H, W, n) float32 buffer of `point_cloud`; copies it."""
+    msg = _empty_cloud(*cloud.shape)
     msg.header = header
     fill(msg.data, cloud)
     return msg
@@ -88,14 +88,19 @@ class CloudBuffer:
 
     Publishing serialises at once, so it may be filled again as soon as publish() has returned.
 
+    Args:
+        shape: (H, W), rows and columns.
+        layout: of `point_cloud`.
+
     Attributes:
-        points: (H, W, 8) float32 view on the message's bytes.
+        points: (H, W, n) float32 view on the message's bytes, n numbers a point as the layout has it.
     """
 
-    def __init__(self, shape: tuple[int, int]):
+    def __init__(self, shape: tuple[int, int], layout: str = "pcl"):
+        shape = (*shape, point_layout(layout).size)
         self._msg = _empty_cloud(*shape)
-        fill(self._msg.data, np.zeros((*shape, POINT_STEP), np.uint8))
-        self.points = np.frombuffer(self._msg.data, np.float32).reshape(*shape, POINT_STEP // 4)
+        fill(self._msg.data, np.zeros(shape, np.float32))
+        self.points = np.frombuffer(self._msg.data, np.float32).reshape(shape)
 
     def message(self, header):
         """The sensor_msgs/PointCloud2 of what `points` holds now: the same one for every frame."""
@@ -118,21 +123,22 @@ class CameraInfoBuffer:
         return self._msg
 
 
-def _empty_cloud(height: int, width: int):
-    """A PointCloud2 that lacks a header and its points."""
+def _empty_cloud(height: int, width: int, size: int):
+    """A PointCloud2 of points of so many numbers, which lacks a header and its points."""
     from sensor_msgs.msg import PointCloud2, PointField
 
-    offsets = {"x": X_OFFSET, "y": Y_OFFSET, "z": Z_OFFSET, "rgb": RGB_OFFSET}
+    [rgb] = [layout.rgb for layout in LAYOUTS.values() if layout.size == size]
+    places, step = {"x": 0, "y": 1, "z": 2, "rgb": rgb}, 4 * size
     return PointCloud2(
         height=height,
         width=width,
         fields=[
-            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-            for name, offset in offsets.items()
+            PointField(name=name, offset=4 * place, datatype=PointField.FLOAT32, count=1)
+            for name, place in places.items()
         ],
         is_bigendian=_BIG_ENDIAN,
-        point_step=POINT_STEP,
-        row_step=POINT_STEP * width,
+        point_step=step,
+        row_step=step * width,
         is_dense=False,
     )
 
