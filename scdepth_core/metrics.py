@@ -32,8 +32,8 @@ class Protocol:
         """(H, W) bool: pixels of the ground truth that count; ConfigError where the crop is for another size."""
         if self.size is not None and truth.shape != self.size:
             raise ConfigError(
-                f"this protocol crops ground truth of {self.size} (height, width), not of {truth.shape} – "
-                "use 'custom', which counts the whole image"
+                f"ground truth is {truth.shape[1]}x{truth.shape[0]}, this protocol crops {self.size[1]}x{self.size[0]} "
+                "– take the one that counts the whole image: --protocol custom, in training --model.protocol custom"
             )
         mask = (truth > self.min_depth) & (truth < self.max_depth)
         if self.crop is not None:

@@ -103,7 +103,7 @@ def test_the_training_line_is_one_that_train_takes(root, capsys, monkeypatch):
         ({"size": (1242, 375), "preset": "kitti_raw"}, "config/train/kitti.yaml"),  # 832 wide as it is
         ({"size": None, "preset": "kitti_odometry"}, "config/train/kitti.yaml"),
         ({"preset": "nyu"}, "config/train/nyu.yaml"),
-        ({"size": (1936, 1216), "preset": "ddad"}, "--samples.width 608 --samples.height 384"),
+        ({"size": (1936, 1216), "preset": "ddad"}, "config/train/ddad.yaml"),
         ({"size": (640, 480)}, "--out 'runs/my drive'"),
     ],
 )
@@ -117,7 +117,7 @@ def test_the_training_line_follows_the_figures(figures, expected):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_has_a_recipe_of_its_size(name):
-    """Frames of the preset's size need no --samples beside the recipe, but for DDAD, which has none of its own."""
+    """Frames of the preset's size need no --samples beside the recipe."""
     line = training_line(
         "set",
         [SceneMeasures("train", 50, 3.0, False)],
@@ -125,7 +125,7 @@ def test_every_preset_has_a_recipe_of_its_size(name):
         size=(PRESETS[name].width, PRESETS[name].height),
         preset=PRESETS[name],
     )
-    assert ("--samples" in line) == (name == "ddad")
+    assert "--samples" not in line
 
 
 def test_a_healthy_data_set(root):
@@ -213,6 +213,7 @@ def foreign(name, coding):
         (foreign("dataset.yaml", "latin-1"), ERROR, "dataset.yaml", "dataset.yaml"),
         (foreign("training/a/cam.txt", "utf-16"), ERROR, "scene", "training/a"),
         (foreign("training/a/poses.txt", "latin-1"), WARNING, "poses", "training/a/poses.txt"),
+        (lambda r: a("timestamps.txt")(r).write_text("a b"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (foreign("training/a/timestamps.txt", "utf-16"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (
             lambda r: (r / "dataset.yaml").write_text("{width: 9, height: 9}"),
@@ -263,20 +264,20 @@ def test_static_and_blurred_stretches(tmp_path):
     moving = [view(4 * step) for step in range(24)]
     frames = moving[:8] + [moving[7]] * 6 + [cv2.blur(f, (9, 9)) for f in moving[8:12]] + moving[12:]
     folder = write_scene(tmp_path, "a", frames)
-    record = MotionRecord(K)
+    record = MotionRecord(K, 256)
     for index, frame in enumerate(frames):
         record.add(folder / f"{index:04d}.png", frame)
-    stretches = {f.kind: f for f in record.findings(folder, 160) if f.kind in ("static", "blurred")}
+    stretches = {f.kind: f for f in record.findings(folder) if f.kind in ("static", "blurred")}
     assert stretches["static"].file.endswith("a/0008.png") and "up to '0013.png'" in stretches["static"].problem
     assert stretches["blurred"].file.endswith("a/0014.png") and stretches["blurred"].problem.startswith("4 frames")
     assert (record.count("static"), record.count("blurred")) == (6, 4)
 
 
 def test_a_cut_and_motion_that_is_too_fast(tmp_path):
-    record = MotionRecord(K)
+    record = MotionRecord(K, 256)
     for index, frame in enumerate([view(0, 3), view(30, 3), view(60, 3), view(0, 4), view(30, 4)]):
         record.add(tmp_path / f"{index}.png", frame)
-    kinds = {f.kind: f for f in record.findings(tmp_path, 160)}
+    kinds = {f.kind: f for f in record.findings(tmp_path)}
     assert record.motion == pytest.approx(30, abs=1)
     assert kinds["cut"].file.endswith("3.png")
     assert "19% of the width" in kinds["fast"].problem
@@ -284,18 +285,36 @@ def test_a_cut_and_motion_that_is_too_fast(tmp_path):
 
 def test_slow_motion_is_counted_from_frame_to_frame(tmp_path):
     """1 pixel a frame: every other frame is dropped as static, the motion is still 1, and no stretch stands still."""
-    record = MotionRecord(K)
+    record = MotionRecord(K, 256)
     for index in range(12):
         record.add(tmp_path / f"{index}.png", view(index))
     assert record.motion == pytest.approx(1, abs=0.1)
-    assert [f.kind for f in record.findings(tmp_path, 160)] == ["little parallax"]
+    assert [f.kind for f in record.findings(tmp_path)] == ["little parallax"]
+
+
+def test_motion_is_that_of_a_training_sample(tmp_path):
+    """The same view in twice the pixels: half as many rows are trained on, so all that is measured is the same."""
+    small, large = MotionRecord(K, 256), MotionRecord(np.array([[300.0, 0, 159.5], [0, 300.0, 119.5], [0, 0, 1]]), 120)
+    for index in range(6):
+        frame = view(6 * index)
+        small.add(tmp_path / f"{index}.png", frame)
+        large.add(tmp_path / f"{index}.png", frame.repeat(2, 0).repeat(2, 1))
+    assert small.motion == pytest.approx(6, abs=0.2) and large.motion == pytest.approx(small.motion, abs=0.1)
+    assert large.rotation_share == pytest.approx(small.rotation_share, abs=0.02)
+
+
+def test_depth_that_the_protocol_cannot_crop(root):
+    (root / "dataset.yaml").write_text("preset: nyu\n")
+    errors = [finding for finding in examine(SceneFolder(root)).findings if finding.kind == "depth size"]
+    assert errors and all(finding.level == ERROR for finding in errors)
+    assert "protocol 'nyu' crops 640x480" in errors[0].problem and "--protocol custom" in errors[0].cure
 
 
 def test_a_scene_that_never_moves(tmp_path):
-    record = MotionRecord(K)
+    record = MotionRecord(K, 256)
     for index in range(8):
         record.add(tmp_path / f"{index}.png", view(0))
-    assert {f.kind for f in record.findings(tmp_path, 160)} == {"static", "no motion"}
+    assert {f.kind for f in record.findings(tmp_path)} == {"static", "no motion"}
     assert record.motion is None and record.rotation_share is None
 
 

@@ -256,7 +256,8 @@ def test_evaluate_counts_frames_without_a_depth_file(own_data, capsys):
         path.unlink()
     assert cli.main(["evaluate", "--data", str(own_data), "--split", "val", "--device", "cpu"]) == 0
     sentence = f"starter weights on {own_data.name}: 2 images ({len(depths) - 2} without ground truth)."
-    assert sentence in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert sentence in out and "Protocol 'custom', 1000 units a metre in 16-bit depth." in out
 
 
 def test_evaluate_a_flat_wall(own_data, untrained_weights, capsys):

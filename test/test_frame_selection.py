@@ -143,6 +143,17 @@ def test_the_share_falls_as_translation_takes_over():
     assert shares == sorted(shares, reverse=True) and shares[0] > 0.99 and shares[-1] < 0.6
 
 
+def test_the_share_by_hand():
+    """Along the optical axis a turn explains nothing: rings of points that grow by 1 % and turn by 3 % of their radius
+    move by its root of 0.01^2 + 0.03^2, and a turn about the axis leaves the 0.01."""
+    angles = np.arange(0, 2 * np.pi, np.pi / 30)
+    ring = np.stack([np.cos(angles), np.sin(angles)], axis=1) * 60
+    turn = np.array([[1, -0.03], [0.03, 1]])
+    end = K[:2, 2] + ring @ (turn + 0.01 * np.eye(2)).T
+    share = rotation_share(K[:2, 2] + ring, end, K)
+    assert share == pytest.approx(1 - 0.01 / np.hypot(0.01, 0.03), abs=0.02)
+
+
 def test_the_fitted_rotation_ignores_outliers():
     random = np.random.default_rng(0)
     rays = random.normal(size=(100, 3)) + [0, 0, 4]

@@ -26,6 +26,14 @@ def test_backproject_by_hand():
     assert torch.allclose(points[0, :, 20, 30], torch.tensor([2 * 14.5 / 50, 2 * 8.5 / 60, 2.0]))
 
 
+def test_a_point_beside_the_lens_stays_finite():
+    """Z = 0, as when the camera moves by the depth of a pixel: no pixel and no gradient may become infinite or NaN."""
+    points = torch.tensor([0.5, 0.0, 0.0]).view(1, 3, 1, 1).requires_grad_()
+    pixels, z = project(points, K)
+    pixels.sum().backward()
+    assert z.item() == 0 and pixels.isfinite().all() and points.grad.isfinite().all()
+
+
 def test_project_undoes_backproject():
     depth = 1 + torch.rand(1, 1, 24, 32)
     pixels, z = project(backproject(depth, K), K)

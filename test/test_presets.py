@@ -9,7 +9,7 @@ import pytest
 from scdepth_core.data import SceneFolder
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.metrics import PROTOCOLS, protocol_named
-from scdepth_core.presets import PRESETS, preset_named
+from scdepth_core.presets import CAMERAS, PRESETS, preset_named
 
 
 def test_the_known_data_sets():
@@ -27,7 +27,9 @@ def test_the_known_data_sets():
         ("kitti_raw", (256, 832), 256, 80),
         ("nyu", (256, 320), 5000, 10),
         ("ddad", (384, 640), 256, 200),
+        ("kitti_odometry", (256, 832), 256, 80),
         ("tum", (256, 320), 5000, 10),
+        ("bonn", (256, 320), 5000, 10),
         ("7scenes", (256, 320), 1000, 10),
     ],
 )
@@ -35,6 +37,20 @@ def test_published_numbers(name, size, factor, farthest):
     preset = preset_named(name)
     assert ((preset.height, preset.width), preset.depth_factor) == (size, factor)
     assert PROTOCOLS[preset.protocol].max_depth == farthest
+
+
+@pytest.mark.parametrize(
+    ("name", "intrinsics", "distortion"),
+    [
+        ("freiburg1", [517.3, 516.5, 318.6, 255.3], [0.2624, -0.9531, -0.0054, 0.0026, 1.1633]),
+        ("freiburg2", [520.9, 521.0, 325.1, 249.7], [0.2312, -0.7849, -0.0033, -0.0001, 0.9172]),
+        ("freiburg3", [535.4, 539.2, 320.1, 247.6], None),
+        ("7scenes", [585, 585, 320, 240], None),
+    ],
+)
+def test_published_cameras(name, intrinsics, distortion):
+    camera = CAMERAS[name]
+    assert (camera["size"], camera["intrinsics"], camera.get("distortion")) == ([480, 640], intrinsics, distortion)
 
 
 def test_an_unknown_preset_is_named():

@@ -133,6 +133,18 @@ def test_kitti_drift_by_hand():
     assert perfect.kitti_t == pytest.approx(0, abs=1e-6) and perfect.kitti_r == pytest.approx(0, abs=1e-6)
 
 
+def test_kitti_translation_error_by_hand():
+    """Straight on in steps of 1 m, told as 1.1 m up to halfway and as 0.9 m from there: on the ten segments of 101
+    steps the error is what that makes of 101 m, as a share of 100 m, once the scale is fitted as a regression does."""
+    truth, estimate = np.tile(np.eye(4), (2, 201, 1, 1))
+    truth[:, 2, 3] = np.arange(201)
+    estimate[1:, 2, 3] = np.cumsum(np.repeat([1.1, 0.9], 100))
+    scale = np.polyfit(estimate[:, 2, 3], truth[:, 2, 3], 1)[0]
+    told = [1.1 * (100 - first) + 0.9 * (first + 1) for first in range(0, 100, 10)]
+    expected = np.mean([abs(scale * metres - 101) for metres in told])
+    assert trajectory_errors(estimate, truth).kitti_t == pytest.approx(expected) and expected > 2
+
+
 @pytest.mark.parametrize(
     ("estimate", "truth", "words"),
     [

@@ -92,11 +92,16 @@ def training_line(
 
 
 def _sample_size(size: tuple[int, int] | None, preset: Preset) -> tuple[int, int]:
-    """(width, height) for frames of this size: as many rows as the preset has, or fewer, and their aspect."""
+    """(width, height) for frames of this size: as many rows as the preset has, or fewer, and their aspect.
+
+    Where that comes within one step of the preset's own size, it is the preset's, which published figures are for.
+    """
     if size is None:
         return preset.width, preset.height
     height = max(SMALLEST, min(preset.height, size[1] // MULTIPLE * MULTIPLE))
-    return max(SMALLEST, int(size[0] * height / size[1]) // MULTIPLE * MULTIPLE), height
+    width = max(SMALLEST, int(size[0] * height / size[1]) // MULTIPLE * MULTIPLE)
+    near = height == preset.height and abs(width - preset.width) <= MULTIPLE
+    return preset.width if near else width, height
 
 
 def _shortest(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,24 @@ def read_tum(path: Path) -> Trajectory:
     if not poses:
         raise DataError(f"'{path}' has no pose – write 'stamp tx ty tz qx qy qz qw' a line")
     return Trajectory(stamps, np.stack(poses))
+
+
+def read_stamps(path: Path) -> list[str]:
+    """The seconds in a timestamps.txt, as text, so that nanoseconds survive.
+
+    Raises:
+        DataError: for a stamp that is no number, or not later than the one before.
+    """
+    stamps, before = read_text(path).split(), -math.inf
+    for stamp in stamps:
+        try:
+            seconds = float(stamp)
+        except ValueError:
+            seconds = math.nan
+        if not before < seconds < math.inf:
+            raise DataError(f"'{path}' has stamp '{stamp}' after {before:g} – write seconds that increase, one a frame")
+        before = seconds
+    return stamps
 
 
 def tum_stamp(stamp_ns: int) -> str:

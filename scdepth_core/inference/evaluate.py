@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         print(table(result, f"{weights_in_words(args)} on {data}", known))
+        print(f"Protocol '{protocol}', {folder.depth_factor:g} units a metre in 16-bit depth.")
     return 0
 
 

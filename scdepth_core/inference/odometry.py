@@ -19,11 +19,10 @@ from tqdm import tqdm
 
 from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
 from scdepth_core.errors import ConfigError, DataError
-from scdepth_core.geometry.trajectory import Trajectory, chain, read_tum
+from scdepth_core.geometry.trajectory import Trajectory, chain, read_stamps, read_tum
 from scdepth_core.geometry.trajectory_errors import TrajectoryErrors, trajectory_errors
 from scdepth_core.inference.estimator_arguments import add_device_argument
 from scdepth_core.inference.motion_estimator import MotionEstimator
-from scdepth_core.text_file import read_text
 
 Motion = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # MotionEstimator.relative, or another source
 ALIGNMENT = "similarity over the whole scene: scale, rotation, translation (7 degrees of freedom)"
@@ -114,8 +113,7 @@ def stamps_of(scene: Scene) -> list[str]:
     """Seconds of each frame: of timestamps.txt or poses.txt, and where there is neither, its number."""
     folder = scene.images[0].parent
     if (folder / "timestamps.txt").exists():
-        stamps = read_text(folder / "timestamps.txt").split()
-        return _for_each_frame(scene, folder / "timestamps.txt", stamps)
+        return _for_each_frame(scene, folder / "timestamps.txt", read_stamps(folder / "timestamps.txt"))
     if (folder / "poses.txt").exists():
         return _for_each_frame(scene, folder / "poses.txt", read_tum(folder / "poses.txt").stamps)
     return [str(index) for index in range(len(scene.images))]

@@ -108,7 +108,9 @@ def examine(
     for image, depth in tests:
         picture = check_image(image, result.findings)
         if depth is not None and described.depth_factor is not None:
-            check_depth(depth, described.depth_factor, _size(picture), result.findings)
+            check_depth(
+                depth, described.depth_factor, _size(picture), result.findings, protocol=described.preset.protocol
+            )
         done += 1
         progress(done, total)
     result.testing = len(tests)
@@ -152,7 +154,8 @@ def _examine_scene(
     scene: Scene, split: str, described: _Description, frames: int | None, result: Examination
 ) -> Iterator[None]:
     """Look at one scene; yields after each frame."""
-    root, found, record = scene.images[0].parent, result.findings, MotionRecord(scene.K)
+    root, found = scene.images[0].parent, result.findings
+    record = MotionRecord(scene.K, described.preset.height)
     size: tuple[int, int] | None = None
     for path, depth in list(zip(scene.images, scene.depths))[:frames]:
         image = check_image(path, found)
@@ -170,7 +173,7 @@ def _examine_scene(
         elif image is not None:
             record.add(path, image)
         if depth is not None and described.depth_factor is not None:
-            check_depth(depth, described.depth_factor, _size(image), found, scene.K)
+            check_depth(depth, described.depth_factor, _size(image), found, scene.K, described.preset.protocol)
         yield
     _missing_depths(scene, found)
     check_stamps_and_poses(scene, found)
@@ -178,7 +181,7 @@ def _examine_scene(
         problem = f"scene '{scene.name}' has {len(scene.images)} frames, a sample needs {FEWEST_FRAMES}"
         found.append(Finding.warning("short", root, problem, "take it out of its listing, or record longer"))
     elif size is not None:
-        found += record.findings(root, size[1])
+        found += record.findings(root)
     height, width = size or (None, None)
     depths = sum(depth is not None for depth in scene.depths)
     measured = (record.motion, record.parallax, record.rotation_share, record.count(STATIC), record.count(BLURRED))

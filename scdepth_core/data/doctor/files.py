@@ -9,8 +9,8 @@ import numpy as np
 from scdepth_core.data.doctor.findings import Finding
 from scdepth_core.data.scene_folder import Scene, read_depth, read_image
 from scdepth_core.errors import DataError
-from scdepth_core.geometry.trajectory import read_tum
-from scdepth_core.text_file import read_text
+from scdepth_core.geometry.trajectory import read_stamps, read_tum
+from scdepth_core.metrics import protocol_named
 
 OFF_CENTRE = 0.1  # of the width or height, from where a principal point is suspicious
 NARROWEST, WIDEST = 20.0, 150.0  # horizontal field of view, degrees
@@ -29,12 +29,18 @@ def check_image(path: Path, found: list[Finding]) -> np.ndarray | None:
 
 
 def check_depth(
-    path: Path, depth_factor: float, size: tuple[int, int] | None, found: list[Finding], K: np.ndarray | None = None
+    path: Path,
+    depth_factor: float,
+    size: tuple[int, int] | None,
+    found: list[Finding],
+    K: np.ndarray | None = None,
+    protocol: str = "custom",
 ) -> None:
     """Findings about the ground truth of an image of `size` (height, width), which may be unknown.
 
-    Depth may have another resolution than the image. Where K says that the image was stretched, it may also have the
-    shape that the image had before, when its pixels were square.
+    Where the protocol crops in pixels, depth has to have the size that the crop is for. Otherwise it may have another
+    resolution than the image. Where K says that the image was stretched, it may also have the shape that the image had
+    before, when its pixels were square.
     """
     try:
         depth = read_depth(path, depth_factor)
@@ -44,9 +50,14 @@ def check_depth(
     if not (depth > 0).any():
         problem, cure = "it has no depth above 0", "remove it: an empty depth map tells nothing"
         found.append(Finding.warning("empty depth", path, problem, cure))
+    height, width = depth.shape
+    if (wanted := protocol_named(protocol).size) not in (None, depth.shape):
+        problem = f"depth is {width}x{height}, protocol '{protocol}' crops {wanted[1]}x{wanted[0]}"
+        cure = "scale it by nearest neighbours, or count whole images: --protocol custom, --model.protocol custom"
+        found.append(Finding.error("depth size", path, problem, cure))
+        return
     if size is None:
         return
-    height, width = depth.shape
     shapes = [size[1] / size[0]]
     shapes += [] if K is None else [shapes[0] * float(K[1, 1] / K[0, 0])]
     if all(abs(width / height / shape - 1) > ASPECT_TOLERANCE for shape in shapes):
@@ -74,7 +85,7 @@ def check_intrinsics(path: Path, K: np.ndarray, size: tuple[int, int], found: li
 def check_stamps_and_poses(scene: Scene, found: list[Finding]) -> None:
     """Findings about timestamps.txt and poses.txt, which have a line for each frame where they are there."""
     folder, entries = scene.images[0].parent, {}
-    for path, count in ((folder / "timestamps.txt", _count_words), (folder / "poses.txt", _count_poses)):
+    for path, count in ((folder / "timestamps.txt", _count_stamps), (folder / "poses.txt", _count_poses)):
         try:
             entries[path] = count(path) if path.exists() else len(scene.images)
         except DataError as error:  # training does without both
@@ -87,8 +98,8 @@ def check_stamps_and_poses(scene: Scene, found: list[Finding]) -> None:
             found.append(Finding.warning(path.stem, path, problem, cure))
 
 
-def _count_words(path: Path) -> int:
-    return len(read_text(path).split())
+def _count_stamps(path: Path) -> int:
+    return len(read_stamps(path))
 
 
 def _count_poses(path: Path) -> int:

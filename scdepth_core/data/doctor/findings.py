@@ -52,7 +52,8 @@ class SceneFigures:
     Attributes:
         frames: image files; depths: of them, how many have ground truth.
         width, height: of the first frame, pixels; None where no frame could be read.
-        motion: mean motion from a frame to the next, pixels; parallax: what is left of it without the rotation.
+        motion: mean motion from a frame to the next, pixels of a training sample; parallax: what is left of it without
+            the rotation.
         rotation_share: median share of the motion that a turn on the spot explains.
         static, blurred: frames that do not move, or are blurred.
         The last five are of the frames that were looked at; None or 0 where nothing could be tracked.

@@ -6,6 +6,7 @@ import math
 from itertools import groupby
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from scdepth_core.data.doctor.findings import Finding
@@ -21,7 +22,11 @@ CURES = {
 
 
 class MotionRecord:
-    """Judges the frames of one scene in time order.
+    """Judges the frames of one scene in time order, as training sees them.
+
+    Args:
+        K: (3, 3) intrinsics of the frames as stored.
+        rows: of a training sample; frames that have more are scaled down to so many before motion is measured.
 
     Attributes:
         motions: of each kept frame, pixels from frame to frame, with the rotation share of that motion.
@@ -29,15 +34,23 @@ class MotionRecord:
         cuts: files of which nothing is found in the frame before.
     """
 
-    def __init__(self, K: np.ndarray):
-        self._selector = FrameSelector(K)
-        self._since_kept = 0
+    def __init__(self, K: np.ndarray, rows: int):
+        self._K, self._rows = K, rows
+        self._selector: FrameSelector | None = None
+        self._since_kept = self._width = 0
         self.motions: list[tuple[float, float]] = []
         self.reasons: list[tuple[Path, str | None]] = []
         self.cuts: list[Path] = []
 
     def add(self, path: Path, image: np.ndarray) -> None:
         """Judge the next frame, (H, W, 3) uint8."""
+        scale = min(1.0, self._rows / image.shape[0])
+        if scale < 1:
+            image = cv2.resize(image, (round(scale * image.shape[1]), self._rows), interpolation=cv2.INTER_AREA)
+        if self._selector is None:
+            K = np.diag([scale, scale, 1]) @ self._K
+            K[:2, 2] += (scale - 1) / 2  # pixel centres are at whole numbers
+            self._selector, self._width = FrameSelector(K), image.shape[1]
         verdict = self._selector.judge(image)
         self._since_kept += 1
         self.reasons.append((path, verdict.reason))
@@ -66,7 +79,7 @@ class MotionRecord:
     def rotation_share(self) -> float | None:
         return float(np.median([share for _, share in self.motions])) if self.motions else None
 
-    def findings(self, folder: Path, width: int) -> list[Finding]:
+    def findings(self, folder: Path) -> list[Finding]:
         """What is wrong with the motion of this scene."""
         found = [stretch for stretch in map(self._stretch, self._runs()) if stretch]
         cure = "start a new scene here, or take more frames a second"
@@ -78,14 +91,16 @@ class MotionRecord:
                 cure = "take the scene out of its listing: it teaches nothing"
                 found.append(Finding.error("no motion", folder, "no motion could be tracked in it", cure))
         elif self.parallax < LEAST_PARALLAX:
-            problem = f"mean parallax is {self.parallax:.2f} pixels from frame to frame, expected {LEAST_PARALLAX:g}"
+            problem = (
+                f"mean parallax is {self.parallax:.2f} pixels from frame to frame at a width of {self._width}, "
+                f"expected {LEAST_PARALLAX:g}"
+            )
             stride = stride_for(self.parallax)
             cure = f"train with --samples.stride {stride}, or record with more sideways and forward motion"
             found.append(Finding.warning("little parallax", folder, problem, cure))
-        if self.motion is not None and self.motion > MOST_MOTION * width:
-            problem = (
-                f"mean motion is {self.motion:.0f} pixels from frame to frame, {self.motion / width:.0%} of the width"
-            )
+        if self.motion is not None and self.motion > MOST_MOTION * self._width:
+            share = self.motion / self._width
+            problem = f"mean motion is {self.motion:.0f} pixels from frame to frame, {share:.0%} of the width"
             found.append(Finding.warning("fast", folder, problem, "take more frames a second, or move slower"))
         return found
 
