@@ -191,7 +191,8 @@ def test_protocols(name, shape, pixels):
 
 
 def test_a_crop_in_pixels_is_for_one_size():
-    with pytest.raises(ConfigError, match="ground truth is 320x240, .* crops 640x480 .* --protocol custom, in training --model.protocol custom"):
+    way_out = "--protocol custom, in training --model.protocol custom"
+    with pytest.raises(ConfigError, match=f"ground truth is 320x240, .* crops 640x480 .* {way_out}"):
         evaluate([(np.ones((240, 320), np.float32),) * 2], PROTOCOLS["nyu"])
 
 
