@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scdepth_core.data.doctor import Examination, SceneFigures, examine
+from scdepth_core.data.frame_index import write_frame_index
 from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import ConfigError
 
@@ -23,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("data", type=Path, help="data set in the scene-folder format")
     parser.add_argument("--frames", type=int, metavar="N", help="look into the first N frames of each scene only")
+    parser.add_argument(
+        "--write-frame-index",
+        action="store_true",
+        help="write training/<scene>/frame_index.txt, which leaves out frames that stand still or are blurred, for "
+        "'scdepth train --samples.frame_index true'; scenes with unreadable frames get none",
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
 
 
@@ -30,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Examine and print; 1 where there are errors."""
     if args.frames is not None and args.frames < 1:
         raise ConfigError(f"--frames is {args.frames}, expected at least 1")
+    if args.write_frame_index and args.frames is not None:
+        raise ConfigError("--write-frame-index judges whole scenes – leave --frames out")
     folder = SceneFolder(args.data)
     with tqdm(unit="image", desc="checking", disable=None) as bar:
 
@@ -38,7 +47,15 @@ def run(args: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         result = examine(folder, args.frames, progress)
+    if args.write_frame_index:
+        for scene, places in result.kept.items():
+            write_frame_index(scene, places)
     print(json.dumps(as_dict(folder, result)) if args.json else as_text(folder, result))
+    if args.write_frame_index and not args.json:
+        frames = sum(map(len, result.kept.values()))
+        print(
+            f"frame_index.txt of {len(result.kept)} scenes: {frames} frames to train on, with --samples.frame_index true"
+        )
     return 1 if result.errors else 0
 
 

@@ -5,6 +5,7 @@ ROOT/dataset.yaml                        optional: preset (a name of presets.yam
 ROOT/training/train.txt, val.txt         scene names, one a line
 ROOT/training/<scene>/<stem>.jpg|png     frames, in name order
 ROOT/training/<scene>/cam.txt            3x3 intrinsics of the frames, pixels
+ROOT/training/<scene>/frame_index.txt    optional: the frames to train on, see data/frame_index.py
 ROOT/training/<scene>/depth/<stem>.png|npy|npz   optional ground truth
 ROOT/testing/color/<stem>.jpg|png, ROOT/testing/depth/<stem>.png|npy|npz
 """

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from scdepth_core.data import Augmentation, DepthDataset, EpochSampler, PseudoDepth, SceneFolder, SequenceDataset
 from scdepth_core.data.depth_units import warn_of_guessed_units
+from scdepth_core.data.frame_index import listed_frames
 from scdepth_core.errors import ConfigError, DataError
 
 
@@ -27,6 +28,8 @@ class SequenceDataModule(pl.LightningDataModule):
         max_zoom: largest random zoom.
         validation_stride: validate on every n-th frame with depth.
         seed: of order and augmentation.
+        frame_index: train on the frames in each scene's frame_index.txt only, as 'scdepth check DATA
+            --write-frame-index' or the public code wrote it: without those that stand still or are blurred.
         pseudo_depth: which depth of another network v3 learns from; v1 and v2 read none.
     """
 
@@ -42,6 +45,7 @@ class SequenceDataModule(pl.LightningDataModule):
         max_zoom: float = 1.15,
         validation_stride: int = 1,
         seed: int = 0,
+        frame_index: bool = False,
         pseudo_depth: PseudoDepth = PseudoDepth(),  # noqa: B008 - frozen
     ):
         super().__init__()
@@ -65,6 +69,7 @@ class SequenceDataModule(pl.LightningDataModule):
         )
         self.height, self.width, self.batch_size, self.stride = height, width, batch_size, stride
         self.workers, self.validation_stride, self.seed = workers, validation_stride, seed
+        self.frame_index = frame_index
         self.augmentation, self.pseudo_depth = Augmentation(flip, max_zoom), pseudo_depth
 
     def setup(self, stage: str) -> None:
@@ -73,8 +78,11 @@ class SequenceDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         pseudo_depth = self.pseudo_depth if self.trainer.lightning_module.reads_pseudo_depth else None
+        scenes = self.folder.training
+        if self.frame_index:
+            scenes = [listed_frames(scene) for scene in scenes]
         dataset = SequenceDataset(
-            self.folder.training, self.height, self.width, self.stride, self.augmentation, self.seed, pseudo_depth
+            scenes, self.height, self.width, self.stride, self.augmentation, self.seed, pseudo_depth
         )
         sampler = EpochSampler(len(dataset), self.seed, self.trainer.global_rank, self.trainer.world_size)
         if len(sampler) < self.batch_size:

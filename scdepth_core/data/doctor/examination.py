@@ -30,12 +30,14 @@ class Examination:
     Attributes:
         preset: what is known about the data set; that of 'custom' where its dataset.yaml cannot be read.
         scenes: figures of each scene that could be read; testing: how many test images there are.
+        kept: of each scene folder whose frames could all be judged, the places of those that move and are sharp.
     """
 
     preset: Preset = PRESETS["custom"]
     findings: list[Finding] = field(default_factory=list)
     scenes: list[SceneFigures] = field(default_factory=list)
     testing: int = 0
+    kept: dict[Path, list[int]] = field(default_factory=dict)
 
     def count(self, level: str) -> int:
         return sum(finding.level == level for finding in self.findings)
@@ -182,6 +184,8 @@ def _examine_scene(
         found.append(Finding.warning("short", root, problem, "take it out of its listing, or record longer"))
     elif size is not None:
         found += record.findings(root)
+    if len(record.reasons) == len(scene.images):
+        result.kept[root] = record.kept
     height, width = size or (None, None)
     depths = sum(depth is not None for depth in scene.depths)
     measured = (record.motion, record.parallax, record.rotation_share, record.count(STATIC), record.count(BLURRED))

@@ -15,9 +15,10 @@ from scdepth_core.data.training_advice import LEAST_PARALLAX, stride_for
 
 LONGEST = {STATIC: 4, BLURRED: 2}  # dropped frames in a row that nobody needs to hear about
 MOST_MOTION = 0.15  # mean, as a share of the image's width
+PASS_OVER = "or pass them over with --write-frame-index, and train with --samples.frame_index true"
 CURES = {
-    STATIC: "take these frames out and start a new scene after them",
-    BLURRED: "take these frames out and start a new scene after them; record with a shorter exposure",
+    STATIC: f"take these frames out {PASS_OVER}",
+    BLURRED: f"take these frames out {PASS_OVER}; record with a shorter exposure",
 }
 
 
@@ -61,6 +62,11 @@ class MotionRecord:
         elif verdict.motion is not None:
             self.motions.append((verdict.motion / self._since_kept, verdict.rotation_share))
         self._since_kept = 0
+
+    @property
+    def kept(self) -> list[int]:
+        """Places of the frames that move and are sharp."""
+        return [place for place, (_, reason) in enumerate(self.reasons) if reason is None]
 
     def count(self, reason: str) -> int:
         return sum(found == reason for _, found in self.reasons)
