@@ -53,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps(as_dict(folder, result)) if args.json else as_text(folder, result))
     if args.write_frame_index and not args.json:
         frames = sum(map(len, result.kept.values()))
-        print(
-            f"frame_index.txt of {len(result.kept)} scenes: {frames} frames to train on, with --samples.frame_index true"
-        )
+        print(f"frame_index.txt in {len(result.kept)} scenes, {frames} frames: train with --samples.frame_index true")
     return 1 if result.errors else 0
 
 
