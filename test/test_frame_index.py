@@ -32,9 +32,7 @@ def test_frames_that_stand_still_are_passed_over_in_training(tmp_path, capsys):
     folder = scene_of(tmp_path, [0, 5, 10, 10, 10, 15, 20, 20, 25])
     assert cli.main(["check", str(tmp_path), "--write-frame-index"]) == 0
     assert (folder / "frame_index.txt").read_text().split() == ["0", "1", "2", "5", "6", "8"]
-    assert (
-        "frame_index.txt of 1 scenes: 6 frames to train on, with --samples.frame_index true" in capsys.readouterr().out
-    )
+    assert "frame_index.txt in 1 scenes, 6 frames: train with --samples.frame_index true" in capsys.readouterr().out
     scene = listed_frames(SceneFolder(tmp_path).training[0])
     assert [path.stem for path in scene.images] == ["0000", "0001", "0002", "0005", "0006", "0008"]
     assert [path.stem for path in scene.depths] == [path.stem for path in scene.images]
