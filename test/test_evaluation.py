@@ -141,6 +141,21 @@ def test_masks_by_stem(run, own_data, tmp_path, capsys):
     assert "| dynamic, per-image median |" in said and "Dynamic regions are 31.2% of the pixels, in 2 images." in said
 
 
+def test_coloured_masks_as_public_copies_have_them(run, own_data, tmp_path, capsys):
+    """Rows of three classes, two of which move; a class that differs in one channel only does not."""
+    for image, _ in SceneFolder(own_data).testing:
+        mask = np.zeros((64, 80, 3), np.uint8)
+        mask[:8], mask[8:20], mask[20:30] = (220, 20, 60), (0, 0, 142), (220, 20, 61)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / "masks" / f"{image.stem}.png"), mask[..., ::-1])
+    (tmp_path / "masks" / "dynamic_colors.txt").write_text("220 20 60\n0.0 0.0 1.42e2\n")
+    assert run("--masks", tmp_path / "masks", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["regions"]["dynamic"]["share"] == pytest.approx(20 / 64)
+    (tmp_path / "masks" / "dynamic_colors.txt").write_text("220 20\n")
+    assert run("--masks", tmp_path / "masks") == 1
+    assert "dynamic_colors.txt' has the line '220 20', expected red, green and blue" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

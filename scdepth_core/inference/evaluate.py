@@ -23,8 +23,9 @@ from scdepth_core.inference.estimator import DepthEstimator
 from scdepth_core.inference.estimator_arguments import add_estimator_arguments, load_estimator, weights_in_words
 from scdepth_core.inference.evaluation_report import COLUMNS, markdown_row, save_sheet, table
 from scdepth_core.metrics import PROTOCOLS, protocol_named
+from scdepth_core.text_file import read_text
 
-MASK_SUFFIXES = (".png",)
+MASK_SUFFIXES, DYNAMIC_COLORS = (".png",), "dynamic_colors.txt"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--masks",
         type=Path,
         metavar="FOLDER",
-        help="8-bit PNG masks, by stem (FOLDER/STEM.png, or FOLDER/SCENE/STEM.png), not 0 where things move: errors of "
-        "dynamic and static regions apart",
+        help="8-bit PNG masks, by stem (FOLDER/STEM.png, or FOLDER/SCENE/STEM.png), not 0 where things move, or "
+        "coloured ones beside a dynamic_colors.txt, 'red green blue' a line: errors of dynamic and static regions apart",
     )
     parser.add_argument(
         "--align",
@@ -149,12 +150,38 @@ def masks_of(images: list[Path], folder: Path) -> list[Path]:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """(H, W) bool, True where things move; DataError when the file is not an 8-bit picture of one channel."""
+    """(H, W) bool, True where things move: not 0, or one of the colours in dynamic_colors.txt beside the file.
+
+    Raises:
+        DataError: the file is neither an 8-bit picture of one channel nor a coloured one with its dynamic_colors.txt.
+    """
     mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
-        found = "not a picture" if mask is None else f"{mask.dtype} {mask.shape}"
-        raise DataError(f"mask '{path}' is {found}, expected an 8-bit PNG of one channel, not 0 where things move")
-    return mask > 0
+    if mask is not None and mask.dtype == np.uint8:
+        if mask.ndim == 2:
+            return mask > 0
+        colors = path.with_name(DYNAMIC_COLORS)
+        if colors.exists():
+            red, green, blue = np.moveaxis(mask[..., 2::-1].astype(np.int64), 2, 0)
+            return np.isin(red << 16 | green << 8 | blue, [r << 16 | g << 8 | b for r, g, b in _read_colors(colors)])
+    found = "not a picture" if mask is None else f"{mask.dtype} {mask.shape}"
+    raise DataError(
+        f"mask '{path}' is {found}, expected an 8-bit PNG of one channel, not 0 where things move, or a coloured one "
+        f"with the colours of moving things, 'red green blue' a line, in {DYNAMIC_COLORS} beside it"
+    )
+
+
+def _read_colors(path: Path) -> list[tuple[int, int, int]]:
+    """Red, green and blue of each line."""
+    colors = []
+    for line in filter(str.strip, read_text(path).splitlines()):
+        try:
+            values = [float(word) for word in line.split()]
+        except ValueError:
+            values = []
+        if len(values) != 3 or not all(value in range(256) for value in values):
+            raise DataError(f"'{path}' has the line '{line}', expected red, green and blue, each from 0 to 255")
+        colors.append(tuple(map(int, values)))
+    return colors
 
 
 def predict_frames(
