@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="8-bit PNG masks, by stem (FOLDER/STEM.png, or FOLDER/SCENE/STEM.png), not 0 where things move, or "
-        "coloured ones beside a dynamic_colors.txt, 'red green blue' a line: errors of dynamic and static regions apart",
+        "coloured ones beside a dynamic_colors.txt ('red green blue' a line): errors of either region",
     )
     parser.add_argument(
         "--align",
