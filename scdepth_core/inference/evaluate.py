@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--masks",
         type=Path,
         metavar="FOLDER",
-        help="8-bit PNG masks, by stem (FOLDER/STEM.png, or FOLDER/SCENE/STEM.png), not 0 where things move, or "
-        "coloured ones beside a dynamic_colors.txt ('red green blue' a line): errors of either region",
+        help="8-bit PNG masks, by stem (FOLDER/STEM.png, or FOLDER/SCENE/STEM.png), not 0 where things move, or in the "
+        "colours of a dynamic_colors.txt ('red green blue' a line): errors of dynamic and static regions apart",
     )
     parser.add_argument(
         "--align",
