@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 
+LARGEST_SIDE = 8192  # pixels of an image; OpenCV cannot rectify into 32767 and more
 WEIGHTS_HELP = (
     ".safetensors, .ckpt or .pth.tar, or an .onnx or .xml file of 'scdepth export' (default: the starter weights)"
 )
 
 
 def image_size(text: str) -> tuple[int, int]:
-    """(width, height) of 'WIDTHxHEIGHT', pixels, each at least 8; for `type=` of argparse."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()) or min(int(width), int(height)) < 8:
-        raise argparse.ArgumentTypeError(f"size is '{text}', expected WIDTHxHEIGHT of at least 8x8, such as 320x256")
-    return int(width), int(height)
+    """(width, height) of 'WIDTHxHEIGHT', pixels, each from 8 to LARGEST_SIDE; for `type=` of argparse."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(
+        side.isdecimal() and len(side) < 9 and 8 <= int(side) <= LARGEST_SIDE for side in sides
+    ):
+        raise argparse.ArgumentTypeError(
+            f"size is '{text}', expected WIDTHxHEIGHT from 8x8 to {LARGEST_SIDE}x{LARGEST_SIDE}, such as 320x256"
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

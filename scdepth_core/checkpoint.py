@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as shortened
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -181,10 +184,17 @@ def _load_inference_file(path: Path) -> tuple[dict[str, dict[str, Tensor]], Weig
         raise CheckpointError(
             f"'{path}' has format '{described.get('format')}', expected '{FORMAT}' – write it with 'scdepth train'"
         )
-    try:
+    with _readable_metadata(path):
         return _split(state), metadata_from_json(json.loads(described["metadata"]))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"metadata of '{path}' cannot be read ({error}) – export or copy it again") from error
+
+
+@contextmanager
+def _readable_metadata(path: Path) -> Iterator[None]:
+    """Metadata that is malformed in any way becomes a CheckpointError that names the file."""
+    try:
+        yield
+    except (CheckpointError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"metadata of '{path}' cannot be used ({error}) – export or copy it again") from error
 
 
 def _split(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -207,7 +217,8 @@ def _load_training_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]],
     if public.is_sfm_pose(state):
         return {"PoseNet": public.sfm_pose_state(state)}, WeightsMetadata(**public.sfm_settings(state))
     networks = {network: _with_prefix(state, prefix) for network, prefix in PREFIXES.items()}
-    return {name: part for name, part in networks.items() if part}, _metadata_of(saved)
+    with _readable_metadata(path):
+        return {name: part for name, part in networks.items() if part}, _metadata_of(saved)
 
 
 def _metadata_of(saved: dict) -> WeightsMetadata:
@@ -228,5 +239,7 @@ def _metadata_of(saved: dict) -> WeightsMetadata:
 
 def _entries(saved: dict, name: str) -> dict:
     """A group of settings in a checkpoint, stored as a dict or as a Namespace; empty where there is none."""
-    group = saved.get(name) or {}
-    return vars(group) if isinstance(group, argparse.Namespace) else dict(group)
+    group = saved.get(name)
+    if group is not None and not isinstance(group, (dict, argparse.Namespace)):
+        raise CheckpointError(f"{name} is {shortened(group)}, expected a dict or a Namespace")
+    return vars(group) if isinstance(group, argparse.Namespace) else dict(group or {})

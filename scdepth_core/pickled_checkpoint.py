@@ -35,7 +35,21 @@ def read_training_checkpoint(path: str | Path) -> dict:
     state = saved.get("state_dict") if isinstance(saved, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"'{path}' has no 'state_dict' of tensors – give a training checkpoint")
+    for name, value in state.items():
+        _check_parameter(name, value, path)
     return saved
+
+
+def _check_parameter(name: object, value: Tensor, path: Path) -> None:
+    """Raise CheckpointError for what cannot be a parameter of a network of this package."""
+    if not isinstance(name, str):
+        raise CheckpointError(f"'{path}' names a parameter {name!r}, expected text – give a training checkpoint")
+    dense = value.layout == torch.strided and not (value.is_nested or value.is_quantized or value.is_meta)
+    if not dense or value.is_complex():
+        raise CheckpointError(
+            f"'{path}' has '{name}' as {value.dtype}, {value.layout}, on {value.device}, expected dense, plain tensors "
+            "of real numbers – give the checkpoint as it was trained"
+        )
 
 
 def refuse_exported(path: Path) -> None:

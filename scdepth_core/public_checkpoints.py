@@ -7,8 +7,11 @@ upconvolutions, coarse to fine, then the four outputs; and it enlarges by repeat
 
 from __future__ import annotations
 
+from reprlib import repr as shortened
+
 from torch import Tensor
 
+from scdepth_core.errors import CheckpointError
 from scdepth_core.presets import PRESETS
 
 PUBLIC_NAMES = {"kitti": "kitti_raw"}  # data sets that the public code calls otherwise than presets.yaml
@@ -16,12 +19,22 @@ SFM_SIZE = PRESETS["kitti_raw"]  # not stored in the files; that of the publishe
 
 
 def lightning_settings(options: dict) -> dict:
-    """WeightsMetadata fields from the options that sc_depth_pl stores."""
-    dataset = options.get("dataset_name", "")
+    """WeightsMetadata fields from the options that sc_depth_pl stores.
+
+    Raises:
+        CheckpointError: an option that decides about others is of another kind.
+    """
+    dataset, layers = options.get("dataset_name", ""), options.get("resnet_layers", 18)
+    for name, value, kind, allowed in (
+        ("dataset_name", dataset, str, "text"),
+        ("resnet_layers", layers, int, "a whole number"),
+    ):
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise CheckpointError(f"{name} is {shortened(value)}, expected {allowed}")
     preset = PRESETS.get(PUBLIC_NAMES.get(dataset, dataset), PRESETS["custom"])
     return {
         "version": options.get("model_version", "v1"),
-        "encoder": f"resnet{options.get('resnet_layers', 18)}",
+        "encoder": f"resnet{layers}",
         "height": preset.height,
         "width": preset.width,
         "dataset": dataset,
@@ -63,7 +76,8 @@ def sfm_settings(state: dict[str, Tensor]) -> dict:
 def _renamed(name: str, layer) -> str:
     """A parameter's name here; what is no numbered layer of the decoder keeps its own."""
     parts = name.split(".")
-    if parts[:2] not in (["decoder", "decoder"], ["decoder", "net"]):
+    numbered = parts[:2] in (["decoder", "decoder"], ["decoder", "net"]) and len(parts) > 2 and parts[2].isdecimal()
+    if not numbered:
         return name
     return ".".join(["decoder", layer(int(parts[2])), *parts[3:]])
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from dataclasses import dataclass
+from numbers import Integral, Real
+from reprlib import repr as shortened
 
 from scdepth_core.errors import CheckpointError
 from scdepth_core.networks.depth_net import MAX_DISPARITY, MIN_DISPARITY
 from scdepth_core.presets import PRESETS
 
+LARGEST_INPUT = 8192  # pixels, of height and width
 REFERENCE_SIZE = (PRESETS["custom"].height, PRESETS["custom"].width)
 
 
@@ -30,7 +33,8 @@ class WeightsMetadata:
         decoder: width of DepthNet's decoder: full or half.
 
     Raises:
-        CheckpointError: a size that the network cannot take, a scale that is not above 0, an empty range.
+        CheckpointError: an entry of another kind (text, whole number, finite number), a size that the network cannot
+            take, a scale or deviation that is not above 0, an empty range.
     """
 
     version: str = "v1"
@@ -48,14 +52,32 @@ class WeightsMetadata:
     decoder: str = "full"
 
     def __post_init__(self):
-        if self.height % 32 or self.width % 32 or min(self.height, self.width) < 64:
+        for name in ("version", "encoder", "dataset", "fingerprint", "upsampling", "decoder"):
+            self._expect(name, isinstance(getattr(self, name), str), "text")
+        for name in ("height", "width"):
+            self._expect(name, _is_number(getattr(self, name), Integral), "a whole number of pixels")
+        for name in ("mean", "min_depth", "max_depth"):
+            self._expect(name, _is_number(getattr(self, name)), "a finite number")
+        self._expect("std", _is_number(self.std) and self.std > 0, "a finite number above 0")
+        unit = self.metres_per_unit
+        self._expect("metres_per_unit", unit is None or (_is_number(unit) and unit > 0), "a number above 0, or None")
+        smallest, largest = sorted((self.height, self.width))
+        if self.height % 32 or self.width % 32 or smallest < 64 or largest > LARGEST_INPUT:
             raise CheckpointError(
-                f"network input is {self.height}x{self.width} (HxW), expected multiples of 32, at least 64"
+                f"network input is {self.height}x{self.width} (HxW), expected multiples of 32, "
+                f"at least 64 and at most {LARGEST_INPUT}"
             )
-        if self.metres_per_unit is not None and not 0 < self.metres_per_unit < math.inf:
-            raise CheckpointError(f"metres_per_unit is {self.metres_per_unit}, expected a number above 0, or None")
         if not 0 < self.min_depth < self.max_depth:
             raise CheckpointError(f"depth range is {self.min_depth} to {self.max_depth}, expected 0 < near < far")
+
+    def _expect(self, name: str, fits: bool, allowed: str) -> None:
+        if not fits:
+            raise CheckpointError(f"{name} is {shortened(getattr(self, name))}, expected {allowed}")
+
+
+def _is_number(value: object, kind: type = Real) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def metadata_from_json(entries: dict) -> WeightsMetadata:

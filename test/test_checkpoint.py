@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import socket
 import urllib.request
@@ -211,6 +212,44 @@ def test_an_exported_network_is_no_weights(tmp_path, name):
             load(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"hyper_parameters": [1, 2]}, r"hyper_parameters is \[1, 2\], expected a dict or a Namespace"),
+        ({"hyper_parameters": "v1"}, "hyper_parameters is 'v1', expected"),
+        ({"hyper_parameters": 3}, "hyper_parameters is 3, expected"),
+        ({"datamodule_hyper_parameters": [[1, 2]]}, "datamodule_hyper_parameters is"),
+        ({"datamodule_hyper_parameters": {"height": "64"}}, "height is '64', expected a whole number"),
+        ({"hyper_parameters": {"encoder": None}}, "encoder is None, expected text"),
+        ({"hyper_parameters": {"hparams": 5}}, "hparams is 5, expected a dict or a Namespace"),
+        ({"hyper_parameters": {"hparams": {"dataset_name": [1]}}}, r"dataset_name is \[1\], expected text"),
+        ({"hyper_parameters": {"hparams": {"resnet_layers": [1]}}}, r"resnet_layers is \[1\], expected a whole"),
+        ({"hyper_parameters": {"hparams": {"model_version": 3}}}, "version is 3, expected text"),
+    ],
+)
+def test_malformed_settings_in_a_checkpoint(tmp_path, entries, words):
+    torch.save({"state_dict": {"depth_net.x": torch.ones(1)}} | entries, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=rf"metadata of .*x\.ckpt' cannot be used \({words}"):
+        load_weights(tmp_path / "x.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (5, torch.ones(1), "names a parameter 5, expected text"),
+        ("depth_net.x", torch.eye(2).to_sparse(), "'depth_net.x' as torch.float32, torch.sparse_coo"),
+        ("depth_net.x", torch.ones(1, dtype=torch.complex64), "'depth_net.x' as torch.complex64"),
+        ("depth_net.x", torch.ones(1, device="meta"), "torch.strided, on meta, expected dense, plain tensors"),
+        ("depth_net.x", torch.quantize_per_tensor(torch.ones(1), 0.1, 0, torch.qint8), "'depth_net.x' as torch.qint8"),
+    ],
+)
+def test_parameters_that_no_network_has(tmp_path, name, value, words):
+    torch.save({"state_dict": {name: value}}, tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=rf"x\.ckpt' .*{words}"):
+        load_weights(tmp_path / "x.ckpt")
+
+
 @pytest.mark.parametrize("content", [{}, {"state_dict": {}}, [1, 2], {"state_dict": {"depth_net.x": 3}}])
 def test_something_else_in_a_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "x.ckpt")
@@ -235,6 +274,8 @@ def test_missing_weights(tmp_path):
         ({"format": FORMAT, "metadata": "[1]"}, "metadata of"),
         ({"format": FORMAT, "metadata": json.dumps({"height": 100})}, "100x320 .* multiples of 32"),
         ({"format": FORMAT, "metadata": json.dumps({"metres_per_unit": 0})}, "metres_per_unit is 0"),
+        ({"format": FORMAT, "metadata": json.dumps({"std": 0})}, r"x\.safetensors' .*std is 0, expected .* above 0"),
+        ({"format": FORMAT, "metadata": '{"a":' * 100_000}, "metadata of"),
     ],
 )
 def test_foreign_safetensors(tmp_path, described, words):
@@ -273,7 +314,32 @@ def test_inference_never_asks_the_network(untrained_weights, monkeypatch, tmp_pa
     assert not (tmp_path / "empty").exists()
 
 
-@pytest.mark.parametrize("size", [(32, 96), (64, 100)])
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"mean": "x"}, "mean is 'x', expected a finite number"),
+        ({"mean": math.inf}, "mean is inf, expected a finite number"),
+        ({"std": 0}, "std is 0, expected a finite number above 0"),
+        ({"std": math.nan}, "std is nan, expected a finite number above 0"),
+        ({"std": True}, "std is True, expected a finite number above 0"),
+        ({"height": 64.0}, "height is 64.0, expected a whole number of pixels"),
+        ({"width": "96"}, "width is '96', expected a whole number of pixels"),
+        ({"encoder": 5}, "encoder is 5, expected text"),
+        ({"upsampling": [1]}, "upsampling is [1], expected text"),
+        ({"dataset": None}, "dataset is None, expected text"),
+        ({"metres_per_unit": "2"}, "metres_per_unit is '2', expected a number above 0, or None"),
+        ({"metres_per_unit": math.nan}, "metres_per_unit is nan, expected a number above 0, or None"),
+        ({"min_depth": None}, "min_depth is None, expected a finite number"),
+        ({"max_depth": math.inf}, "max_depth is inf, expected a finite number"),
+    ],
+)
+def test_metadata_of_the_wrong_kind_is_one_sentence(entry, sentence):
+    with pytest.raises(CheckpointError) as refused:
+        WeightsMetadata(**entry)
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("size", [(32, 96), (64, 100), (64, 10**6 // 32 * 32)])
 def test_an_input_size_that_the_network_cannot_take_is_refused(size):
     with pytest.raises(
         CheckpointError, match=rf"network input is {size[0]}x{size[1]} \(HxW\), expected multiples of 32"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from kitti_samples import picture, words, write_kitti_raw
+from kitti_samples import picture, words, write_kitti_odometry, write_kitti_raw
 
 from scdepth_core import cli
 from scdepth_core.data.doctor import examine
@@ -31,6 +31,11 @@ def depth_png(path, pixels):
 @pytest.fixture
 def kitti_raw(tmp_path):
     return write_kitti_raw(tmp_path / "raw")
+
+
+@pytest.fixture
+def kitti_odometry(tmp_path):
+    return write_kitti_odometry(tmp_path / "odometry")
 
 
 @pytest.fixture
@@ -192,6 +197,9 @@ def stray(name):
     return spoil
 
 
+CAMERA_OF_ZEROS = f"S_rect_02: 124 38\nR_rect_00: {words(np.eye(3))}\nP_rect_02: {'0 ' * 12}\n"
+
+
 def write(path, text, coding="utf-8"):
     return lambda root: next(root.glob(path)).write_text(text, coding)
 
@@ -210,15 +218,29 @@ def write(path, text, coding="utf-8"):
         ("kitti-raw", stray("x.png"), "x.png' is no frame of KITTI, expected a number as its name – remove it"),
         ("kitti-raw", stray("\u00b2.png"), "is no frame of KITTI"),
         ("kitti-raw", lambda r: picture(next(r.glob("*/*/image_02/data/*1.png")), 20, 10), "is calibrated for 124x38"),
+        (
+            "kitti-raw",
+            write("*/calib_cam*", CAMERA_OF_ZEROS),
+            "calib_cam_to_cam.txt' has a 'P_rect_02' whose first three",
+        ),
+        ("kitti-odometry", write("*/*/calib.txt", f"P2: {'0 ' * 12}"), "calib.txt' has a 'P2' whose first three"),
+        (
+            "kitti-raw",
+            write("*/*/*/data/*2.bin", "x" * 18),
+            "2.bin' has 18 bytes, expected 16 a point and at least one",
+        ),
+        ("kitti-raw", write("*/*/*/data/*2.bin", ""), "2.bin' has 0 bytes, expected 16 a point and at least one"),
         ("tum", remove("*/rgb.txt"), "has no rgb.txt"),
         ("tum", write("*/rgb.txt", "1 2 3\n"), "is no list of 'time file' lines"),
         ("tum", write("*/rgb.txt", "# gr\u00f6\u00dfe", "latin-1"), "is not UTF-8 text"),
         ("7scenes", write("*/*/*.pose.txt", "1 2", "utf-16"), "is not UTF-8 text"),
         ("7scenes", write("*/*/*.pose.txt", "1 2"), "has 2 numbers where 16"),
+        ("7scenes", write("*/*/*.pose.txt", "0 " * 15 + "1"), ".pose.txt' has no rotation in its first three rows"),
+        ("7scenes", write("*/*/*.pose.txt", words(np.diag([1, 1, -1, 1]))), ".pose.txt' has no rotation"),
     ],
 )
 def test_what_is_not_as_published(request, layout, spoil, sentence, tmp_path, capsys):
-    root = request.getfixturevalue({"kitti-raw": "kitti_raw", "7scenes": "seven_scenes"}.get(layout, layout))
+    root = request.getfixturevalue({"7scenes": "seven_scenes"}.get(layout, layout.replace("-", "_")))
     spoil(root)
     status = cli.main(["import", layout, str(root), str(tmp_path / "out")])
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -238,6 +260,20 @@ def test_wrong_options(seven_scenes, tmp_path, capsys, options, sentence):
     assert cli.main(["import", "7scenes", str(seven_scenes), str(tmp_path / "out"), *options]) == 1
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("size", ["99999x99999", "8193x64", "64x8193", "7x64", "64", "64x64x64", "9" * 5000 + "x64"])
+def test_sizes_that_no_image_has(seven_scenes, tmp_path, capsys, size):
+    with pytest.raises(SystemExit):
+        cli.main(["import", "7scenes", str(seven_scenes), str(tmp_path / "out"), "--size", size])
+    assert "expected WIDTHxHEIGHT from 8x8 to 8192x8192" in capsys.readouterr().err
+
+
+def test_a_data_set_without_training_says_so(seven_scenes, tmp_path, capsys):
+    options = ("--scene", "redkitchen_seq-02", "--size", "64x64")
+    assert cli.main(["import", "7scenes", str(seven_scenes), str(tmp_path / "out"), *options]) == 0
+    assert "train.txt is empty, as no scene is for training – take more scenes" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "training" / "train.txt").read_text()
 
 
 @pytest.mark.parametrize("layout", ["kitti-raw", "kitti-odometry", "tum", "7scenes"])

@@ -71,6 +71,15 @@ def test_a_training_checkpoint(tmp_path, untrained_network, capsys):
     assert "SC-Depth v2" in text and "900 steps, epoch 4" in text and "96x64 (WxH)" in text
 
 
+def test_progress_that_is_a_tensor(tmp_path, capsys):
+    saved = {"state_dict": {"depth_net.x": torch.ones(1)}, "epoch": torch.tensor(4)}
+    torch.save(saved, tmp_path / "x.ckpt")
+    assert info(capsys, tmp_path / "x.ckpt")["epoch"] == 4
+    torch.save(saved | {"epoch": torch.ones(2)}, tmp_path / "x.ckpt")
+    assert cli.main(["info", str(tmp_path / "x.ckpt"), "--json"]) == 1
+    assert "x.ckpt' has epoch tensor([1., 1.]), expected a whole number" in capsys.readouterr().err
+
+
 def test_for_people(tmp_path, untrained_network, capsys):
     metadata = WeightsMetadata(height=64, width=96, metres_per_unit=2.0, fingerprint="abc")
     save_weights(tmp_path / "w.safetensors", untrained_network.state_dict(), metadata, torch.float16)
@@ -101,6 +110,12 @@ def test_files_from_before_these_fields_still_load(tmp_path, untrained_network, 
 def test_a_depth_range_that_cannot_be(limits):
     with pytest.raises(CheckpointError, match="depth range is"):
         WeightsMetadata(min_depth=limits[0], max_depth=limits[1])
+
+
+def test_names_that_only_look_like_those_of_the_first_public_code(tmp_path, capsys):
+    names = ("encoder.encoder.conv1.weight", "decoder.decoder.0.conv.conv.weight", "decoder.decoder.x", "decoder.net")
+    torch.save({"state_dict": {name: torch.ones(1) for name in names}}, tmp_path / "x.pth.tar")
+    assert info(capsys, tmp_path / "x.pth.tar")["networks"] == {"DepthNet": len(names)}
 
 
 # --- the fingerprint of a data set --------------------------------------------------------------------------------

@@ -160,5 +160,9 @@ def _sentences(result: dict) -> str:
     if result["testing"]["frames"]:
         drives = len(result["testing"]["scenes"])
         lines.append(f"testing: {result['testing']['frames']} frames of {drives} scenes, which are for nothing else")
+    if result["scenes"] and not any(row["split"] == "train" for row in result["scenes"]):
+        lines.append(
+            "train.txt is empty, as no scene is for training – take more scenes, or name others in --validation"
+        )
     kept = sum(row["kept"] for row in result["scenes"] if row["split"] != "none")
     return "\n".join([*lines, f"{result['out']}: {kept} frames of {result['width']}x{result['height']}"])

@@ -6,9 +6,14 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from reprlib import repr as shortened
+
+import torch
+from torch import Tensor
 
 from scdepth_core.arguments import WEIGHTS_HELP
 from scdepth_core.checkpoint import STARTER_WEIGHTS, load_networks
+from scdepth_core.errors import CheckpointError
 from scdepth_core.inference.exported_file import exported_source
 from scdepth_core.network_fingerprint import network_fingerprint
 from scdepth_core.pickled_checkpoint import EXPORTED_ENDINGS, read_training_checkpoint
@@ -47,8 +52,19 @@ def describe(path: Path) -> dict:
     }
     if path.suffix != ".safetensors":
         saved = read_training_checkpoint(path)
-        found |= {name: saved.get(name) for name in ("epoch", "global_step")}
+        found |= {name: _count(saved.get(name), name, path) for name in ("epoch", "global_step")}
     return found
+
+
+def _count(value: object, name: str, path: Path) -> int | None:
+    """How far a checkpoint was trained, which some keep as a tensor; None where it does not say."""
+    if isinstance(value, Tensor) and value.numel() == 1 and value.layout == torch.strided:
+        value = value.item()
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise CheckpointError(
+            f"'{path}' has {name} {shortened(value)}, expected a whole number – give a training checkpoint"
+        )
+    return value
 
 
 def _describe_exported(path: Path) -> dict:

@@ -13,6 +13,7 @@ from scdepth_core.geometry.camera import Camera, shift_intrinsics
 from scdepth_core.geometry.sparse_depth import sparse_depth
 from scdepth_core.text_file import read_text
 
+POINT_BYTES = 16  # of a scan: x, y, z, reflectance in float32
 NEAREST = 0.1  # metres; closer points have no sensible projection
 
 
@@ -66,9 +67,18 @@ def read_calibration(path: Path, wanted: dict[str, int]) -> dict[str, np.ndarray
     return {name: numbers(path, entries[name], count) for name, count in wanted.items()}
 
 
-def projection(P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """K (3, 3), and the transform (4, 4) from the rectified reference camera to the camera of a 3x4 projection."""
-    P = P.reshape(3, 4)
+def read_projection(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """K (3, 3), and the transform (4, 4) from the rectified reference camera to the camera of a 3x4 projection.
+
+    Raises:
+        DataError: the entry `name` of the calibration file is missing, or the projection of no camera.
+    """
+    P = read_calibration(path, {name: 12})[name].reshape(3, 4)
+    if np.linalg.matrix_rank(P[:, :3]) < 3:
+        raise DataError(
+            f"'{path}' has a '{name}' whose first three columns are singular, expected the projection of a "
+            "camera, fx 0 cx tx, 0 fy cy ty, 0 0 1 tz – get it again"
+        )
     shift = np.eye(4)
     shift[:3, 3] = np.linalg.inv(P[:, :3]) @ P[:, 3]
     return P[:, :3], shift
@@ -88,7 +98,9 @@ def scan_depth(path: Path, laser: LaserCamera) -> DepthSource | None:
 
 def read_scan(path: Path) -> np.ndarray:
     """Points (N, 3) float64 of a scan, metres; the file has x, y, z, reflectance in float32."""
-    scan = np.fromfile(path, np.float32)
-    if scan.size % 4:
-        raise DataError(f"'{path}' has {scan.size} numbers, expected four a point – get it again")
-    return scan.reshape(-1, 4)[:, :3].astype(np.float64)
+    size = path.stat().st_size
+    if size == 0 or size % POINT_BYTES:
+        raise DataError(
+            f"'{path}' has {size} bytes, expected {POINT_BYTES} a point and at least one point – get it again"
+        )
+    return np.fromfile(path, np.float32).reshape(-1, 4)[:, :3].astype(np.float64)

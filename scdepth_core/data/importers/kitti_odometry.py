@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scdepth_core.data.importers.kitti import LaserCamera, projection, read_calibration, rigid, scan_depth
+from scdepth_core.data.importers.kitti import LaserCamera, read_calibration, read_projection, rigid, scan_depth
 from scdepth_core.data.importers.source import SceneReader, SourceFrame, SourceScene, need, numbers
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import DataError
@@ -40,7 +40,7 @@ def _sequence(folder: Path, poses_file: Path) -> SourceScene:
     if not images or len(times) != len(images):
         raise DataError(f"'{folder}' has {len(images)} images and {len(times)} times – get it again")
     stamps = numbers(folder / "times.txt", times, len(images))
-    K, from_reference = projection(read_calibration(folder / "calib.txt", {"P2": 12})["P2"])
+    K, from_reference = read_projection(folder / "calib.txt", "P2")
     height, width = read_image(images[0]).shape[:2]
     poses = _poses(poses_file, len(images), from_reference)
     camera, scans, laser = Camera(width, height, K), folder / "velodyne", None

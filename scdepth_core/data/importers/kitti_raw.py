@@ -14,8 +14,8 @@ import numpy as np
 
 from scdepth_core.data.importers.kitti import (
     LaserCamera,
-    projection,
     read_calibration,
+    read_projection,
     read_scan,
     rigid,
     scan_depth,
@@ -84,8 +84,8 @@ def _published_depth(laser: LaserCamera, scan: Path) -> np.ndarray:
 
 def _laser(date: Path) -> LaserCamera:
     """Calibration of a date."""
-    calibration = read_calibration(date / "calib_cam_to_cam.txt", {"P_rect_02": 12, "R_rect_00": 9, "S_rect_02": 2})
-    K, from_reference = projection(calibration["P_rect_02"])
+    calibration = read_calibration(date / "calib_cam_to_cam.txt", {"R_rect_00": 9, "S_rect_02": 2})
+    K, from_reference = read_projection(date / "calib_cam_to_cam.txt", "P_rect_02")
     laser = read_calibration(date / "calib_velo_to_cam.txt", {"R": 9, "T": 3})
     camera = Camera(*(int(number) for number in calibration["S_rect_02"]), K)
     return LaserCamera(camera, from_reference @ rigid(calibration["R_rect_00"]) @ rigid(laser["R"], laser["T"]))

@@ -24,6 +24,7 @@ from scdepth_core.presets import PRESETS
 from scdepth_core.text_file import read_text
 
 NO_READING = 65535
+ROTATION_TOLERANCE = 0.01  # of R R^T; the files are written with few digits
 PERIOD_NS = 33_333_333  # 30 images a second; the layout has no times
 
 
@@ -59,7 +60,11 @@ def _sequence(name: str, folder: Path) -> SourceScene:
 
 def _pose(path: Path) -> np.ndarray:
     """(4, 4) camera in the world."""
-    return numbers(path, read_text(path).split(), 16).reshape(4, 4)
+    pose = numbers(path, read_text(path).split(), 16).reshape(4, 4)
+    R = pose[:3, :3]
+    if np.abs(R @ R.T - np.eye(3)).max() > ROTATION_TOLERANCE or np.linalg.det(R) < 0:
+        raise DataError(f"'{path}' has no rotation in its first three rows and columns – get it again")
+    return pose
 
 
 def _test_sequences(scene: Path) -> set[str]:
