@@ -262,7 +262,11 @@ def test_wrong_options(seven_scenes, tmp_path, capsys, options, sentence):
     assert not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize("size", ["99999x99999", "8193x64", "64x8193", "7x64", "64", "64x64x64", "9" * 5000 + "x64"])
+@pytest.mark.parametrize(
+    "size",
+    ["99999x99999", "8193x64", "64x8193", "7x64", "64", "64x64x64", "9" * 5000 + "x64"],
+    ids=lambda size: size[:12],
+)
 def test_sizes_that_no_image_has(seven_scenes, tmp_path, capsys, size):
     with pytest.raises(SystemExit):
         cli.main(["import", "7scenes", str(seven_scenes), str(tmp_path / "out"), "--size", size])
