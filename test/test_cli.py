@@ -271,7 +271,7 @@ def test_evaluate_a_flat_wall(own_data, untrained_weights, capsys):
 @pytest.mark.parametrize(
     ("spoil", "options", "words"),
     [
-        (lambda d: None, ("--protocol", "nyu"), "ground truth of (480, 640)"),
+        (lambda d: None, ("--protocol", "nyu"), "this protocol crops 640x480"),
         (lambda d: None, ("--data", "nowhere"), "data set 'nowhere' is not a folder"),
         (lambda d: (d / "dataset.yaml").write_text("depth_factor: 1"), (), "none of the 2 ground-truth depths"),
         (lambda d: next((d / "testing" / "depth").iterdir()).unlink(), (), "1 of 2 images have no partner"),
