@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import load_weights, save_weights
-from scdepth_core.data import SequenceDataset
+from scdepth_core.data import EpochSampler, SequenceDataset
 from scdepth_core.data.scene_folder import SceneFolder, read_image
 from scdepth_core.errors import CheckpointError, ConfigError, DataError
 from scdepth_core.inference import DepthEstimator
@@ -158,6 +158,16 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(runs):
     for one, other in zip(*(state.values() for state in moments)):
         assert one["step"] == other["step"] == 4
         assert torch.allclose(one["exp_avg"], other["exp_avg"], rtol=1e-3, atol=1e-7)
+
+
+def test_loader_processes_go_on_with_the_epoch_of_the_checkpoint(tiny_data, tmp_path, monkeypatch):
+    """They read ahead before Lightning says which epoch it is."""
+    epochs, original = [], EpochSampler.__iter__
+    monkeypatch.setattr(EpochSampler, "__iter__", lambda self: epochs.append(self.epoch) or original(self))
+    options = ("--samples.workers", "1", "--trainer.limit_val_batches", "0")
+    assert train(tiny_data, tmp_path / "run", *options, "--trainer.max_epochs", "2") == 0
+    assert train(tiny_data, tmp_path / "run", *options, "--trainer.max_epochs", "4", "--resume", "last") == 0
+    assert epochs == [0, 1, 2, 3]
 
 
 def test_the_best_epoch_is_kept_and_exported(runs):

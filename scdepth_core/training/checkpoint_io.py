@@ -51,11 +51,14 @@ def save_whole(contents: dict, path: Path) -> None:
         torch.save(contents, partial)
 
 
-def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False) -> None:
-    """CheckpointError, unless training of this model can go on from the checkpoint.
+def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False) -> int:
+    """The epoch that training of this model goes on with from the checkpoint.
 
     Args:
         averages: whether the run keeps averaged weights (--ema).
+
+    Raises:
+        CheckpointError: it cannot go on from there.
     """
     saved = read_training_checkpoint(path)
     missing = [name for name in RESUMABLE if name not in saved]
@@ -82,6 +85,7 @@ def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full
         raise CheckpointError(
             f"cannot resume from '{path}': it was trained {'without' if averages else 'with'} --ema – {wanted}"
         )
+    return saved["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
 
 
 def _within_an_epoch(progress: dict) -> bool:

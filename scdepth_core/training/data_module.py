@@ -31,6 +31,9 @@ class SequenceDataModule(pl.LightningDataModule):
         frame_index: train on the frames in each scene's frame_index.txt only, as 'scdepth check DATA
             --write-frame-index' or the public code wrote it: without those that stand still or are blurred.
         pseudo_depth: which depth of another network v3 learns from; v1 and v2 read none.
+
+    Attributes:
+        first_epoch: that training begins with, to be set before a resumed one, for the order and the augmentation.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class SequenceDataModule(pl.LightningDataModule):
         )
         self.height, self.width, self.batch_size, self.stride = height, width, batch_size, stride
         self.workers, self.validation_stride, self.seed = workers, validation_stride, seed
-        self.frame_index = frame_index
+        self.frame_index, self.first_epoch = frame_index, 0
         self.augmentation, self.pseudo_depth = Augmentation(flip, max_zoom), pseudo_depth
 
     def setup(self, stage: str) -> None:
@@ -85,6 +88,8 @@ class SequenceDataModule(pl.LightningDataModule):
             scenes, self.height, self.width, self.stride, self.augmentation, self.seed, pseudo_depth
         )
         sampler = EpochSampler(len(dataset), self.seed, self.trainer.global_rank, self.trainer.world_size)
+        # Lightning does so, too, but when worker processes have begun to read ahead: too late for the first epoch.
+        sampler.set_epoch(self.first_epoch)
         if len(sampler) < self.batch_size:
             raise DataError(
                 f"'{self.folder.root}' has {len(sampler)} training samples a process, batch_size is {self.batch_size} "

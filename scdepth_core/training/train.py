@@ -110,15 +110,17 @@ def run(arguments: list[str]) -> None:
     settings = parser.parse_args(arguments)
     settings.version = version
     _check(settings)
-    resume = _resume_path(settings)
+    resume, first_epoch = _resume_path(settings), 0
     if resume is not None:
-        check_resumable(resume, version, settings.model.encoder, settings.model.decoder, settings.ema is not None)
+        encoder, decoder, averages = settings.model.encoder, settings.model.decoder, settings.ema is not None
+        first_epoch = check_resumable(resume, version, encoder, decoder, averages)
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     keep_freed_memory()
     pl.seed_everything(settings.seed, verbose=False)
     settings.trainer.precision = chosen_precision(settings.trainer.precision, settings.trainer.accelerator)
     built = parser.instantiate(settings)
+    built.samples.first_epoch = first_epoch
     best, last = _checkpoints(settings)
     try:
         trainer = pl.Trainer(
