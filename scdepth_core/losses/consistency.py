@@ -153,11 +153,11 @@ def dynamic_mask(pairs: list[PairErrors]) -> Tensor:
 
 def _best_candidate(candidates: list[PairErrors]) -> PairErrors:
     """Per pixel the valid candidate with the smallest colour error; invalid only where all are."""
-    if len(candidates) == 1:
-        return candidates[0]
-    stacked = PairErrors(*(torch.cat(maps, dim=1) for maps in zip(*candidates)))
-    best = torch.where(stacked.valid, stacked.color, torch.inf).argmin(dim=1, keepdim=True)
-    return PairErrors(*(maps.gather(1, best) for maps in stacked))
+    best = candidates[0]
+    for other in candidates[1:]:
+        better = other.valid & (~best.valid | (other.color < best.color))
+        best = PairErrors(*(torch.where(better, new, old) for new, old in zip(other, best)))
+    return best
 
 
 def _reference_loss(pairs: list[PairErrors], options: ConsistencyOptions) -> ConsistencyLoss:

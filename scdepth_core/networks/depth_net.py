@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scdepth_core.errors import ConfigError
+from scdepth_core.networks.elu import ELU
 from scdepth_core.networks.encoder import build_encoder
 
 DECODERS = {"full": (16, 32, 64, 128, 256), "half": (8, 16, 32, 64, 128)}  # channels, fine to coarse
@@ -83,6 +84,7 @@ class ConvELU(nn.Module):
     def __init__(self, incoming: int, outgoing: int):
         super().__init__()
         self.conv = ReflectConv(incoming, outgoing)
+        self.elu = ELU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.elu(self.conv(x), inplace=True)
+        return self.elu(self.conv(x))
