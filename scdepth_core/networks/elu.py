@@ -21,9 +21,9 @@ class ELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         eager = not (torch.compiler.is_compiling() or torch.jit.is_tracing())
-        if self.tiled and eager and x.device.type == "cpu" and x.dtype is torch.float32:
-            if _in_memory_order(x) is not None:
-                return _Elu.apply(x)
+        here = x.device.type == "cpu" and x.dtype is torch.float32
+        if self.tiled and eager and here and _in_memory_order(x) is not None:
+            return _Elu.apply(x)
         return F.elu(x, inplace=True)
 
 
