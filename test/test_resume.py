@@ -73,6 +73,30 @@ def test_a_checkpoint_from_within_an_epoch_is_no_run_to_resume(run, tiny_data, t
     assert "within an epoch" in said and "give the last.ckpt beside it" in said and said.count("\n") == 1
 
 
+def test_a_run_that_ended_within_an_epoch_goes_on_with_the_next_one(tiny_data, tmp_path, monkeypatch):
+    """Three of four batches, then four of the second epoch, in the order of a run that was never stopped."""
+
+    def samples(out, *options):
+        read, original = [], SequenceDataset.__getitem__
+        with monkeypatch.context() as patch:
+            patch.setattr(SequenceDataset, "__getitem__", lambda self, key: read.append(key) or original(self, key))
+            assert train(tiny_data, out, "--trainer.limit_val_batches", "0", *options) == 0
+        return read
+
+    unbroken = samples(tmp_path / "unbroken", "--trainer.max_epochs", "2")
+    first = samples(tmp_path / "run", "--trainer.max_steps", "3")
+    second = samples(tmp_path / "run", "--trainer.max_steps", "7", "--resume", "last")
+    assert first[:6] == unbroken[:6] and second[:8] == unbroken[8:16] and unbroken[8][0] == 1
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 7
+
+
+def test_another_kind_of_validation_is_no_run_to_resume(run, tiny_data, tmp_path, capsys):
+    last = run / "checkpoints" / "last.ckpt"
+    assert train(tiny_data, tmp_path / "run", "--resume", str(last), "--model.validation", "photometric") == 1
+    assert "its validation is depth, these settings say photometric" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_says_so_and_how_to_go_on(tiny_data, tmp_path, monkeypatch, capsys):
     original, handler = SequenceDataset.__getitem__, signal.getsignal(signal.SIGINT)
 

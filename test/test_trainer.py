@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import load_weights
-from scdepth_core.geometry.pose import pose_vec2mat
+from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
 from scdepth_core.losses import ConsistencyOptions, view_synthesis
 from scdepth_core.training import base, validation
+from scdepth_core.training.timed_step import moving_batch
 from scdepth_core.training.v1 import SCDepthV1
+from scdepth_core.training.versions import VERSIONS
 
 SMALL = (
     *("--model.pretrained", "none", "--samples.height", "64", "--samples.width", "64"),
@@ -125,6 +128,13 @@ def test_a_run_goes_on_only_as_it_began(run, tiny_data, capsys, options, words):
         (("--ema", "1.5"), "--ema is 1.5, expected a decay between 0 and 1"),
         (("--patience", "0"), "--patience is 0, expected at least 1"),
         (("--pictures", "-1"), "--pictures is -1"),
+        (("--patience", "1", "--trainer.limit_val_batches", "0"), "--trainer.limit_val_batches 0 leaves none"),
+        (("--model.learning_rate", "-1"), "--model.learning_rate is -1, expected at least 0"),
+        (("--trainer.gradient_clip_val", "-1"), "--trainer.gradient_clip_val is -1, expected at least 0"),
+        (("--trainer.accumulate_grad_batches", "0"), "--trainer.accumulate_grad_batches is 0, expected at least 1"),
+        (("--model.loss.ssim_weight", "3"), "--model.loss.ssim_weight is 3, expected 0 to 1"),
+        (("--trainer.strategy", "nonsense"), "Lightning cannot run with these --trainer settings"),
+        (("--trainer.val_check_interval", "9"), "Lightning cannot run with these --trainer settings"),
         (("--version", "v7"), "version is 'v7', expected one of v1, v2, v3"),
     ],
 )
@@ -144,7 +154,59 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tiny_data, 
     kept = torch.load(path, weights_only=True)
     assert kept["batch"]["images"].shape == (2, 3, 3, 64, 64) and kept["batch"]["K"].shape == (2, 3, 3)
     assert not (out / "checkpoints").exists() and not list(out.rglob("*.partial"))
-    assert "images/s" in captured.out or "Epoch 0" in captured.out  # the bar was there
+
+
+def test_the_bar_shows_images_a_second(tiny_data, tmp_path, capsys):
+    options = ("--trainer.max_epochs", "1", "--trainer.limit_val_batches", "1", "--pictures", "0")
+    assert train(tiny_data, tmp_path / "run", *options) == 0
+    assert re.search(r"images/s=\d+\.\d", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
+def test_geometry_stays_in_float32_where_networks_compute_in_16_bits(version, monkeypatch):
+    """Products of matrices are what autocast would round: poses, rays, rotations."""
+    torch.manual_seed(0)
+    module, batch = VERSIONS[version](pretrained="none"), moving_batch(2, 64, 64, torch.device("cpu"))
+    products, convolved = [], []
+    original = torch.Tensor.__matmul__
+
+    def product(a, b):
+        products.append(original(a, b).dtype)
+        return original(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", product)
+    module.depth_net.decoder.upconvs0[0].register_forward_hook(lambda _, inputs, out: convolved.append(out.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = module.compute_loss(batch)
+        rotated = euler_to_matrix(torch.tensor([0.03, -0.06, 0.05]))
+    assert torch.equal(rotated, euler_to_matrix(torch.tensor([0.03, -0.06, 0.05])))
+    assert products and set(products) == {torch.float32} and set(convolved) == {torch.bfloat16}
+    assert loss.total.dtype is torch.float32 and all(term.dtype is torch.float32 for term in loss.terms.values())
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_gradients_are_clipped_in_bfloat16(tiny_data, tmp_path, algorithm):
+    clip = ("--trainer.gradient_clip_val", "0.01", "--trainer.gradient_clip_algorithm", algorithm)
+    options = ("--trainer.precision", "bf16-mixed", "--trainer.max_epochs", "1", "--trainer.limit_val_batches", "0")
+    assert train(tiny_data, tmp_path / "run", *clip, *options) == 0
+
+
+def test_pictures_come_with_accumulated_gradients(tiny_data, tmp_path):
+    """Three batches, two of them a step: the last one of an epoch is a step, too."""
+    out = tmp_path / "run"
+    batches = ("--trainer.limit_train_batches", "3", "--trainer.accumulate_grad_batches", "2", "--pictures", "2")
+    assert train(tiny_data, out, "--trainer.max_epochs", "2", "--trainer.limit_val_batches", "0", *batches) == 0
+    events = EventAccumulator(str(out / "log")).Reload()
+    assert [picture.step for picture in events.Images("train/depth")] == [2, 4]
+
+
+def test_photometric_validation_of_v2_looks_at_rectified_sources(monkeypatch):
+    module = VERSIONS["v2"](pretrained="none", validation="photometric")
+    batch, turned = moving_batch(1, 64, 64, torch.device("cpu")), []
+    original = module.rectify
+    monkeypatch.setattr(module, "rectify", lambda frames, K: turned.append(original(frames, K)) or turned[0])
+    views = module.views_of(batch, module.options)
+    assert len(turned) == 1 and views.frames[1] is turned[0].frames[1]
 
 
 def test_random_numbers_belong_to_a_step(monkeypatch):
@@ -152,8 +214,10 @@ def test_random_numbers_belong_to_a_step(monkeypatch):
     model = SCDepthV1(pretrained="none")
     draws = [torch.rand(3, generator=model.step_generator()) for _ in range(2)]
     assert torch.equal(*draws)
-    monkeypatch.setattr(SCDepthV1, "global_step", 1)
-    assert not torch.equal(torch.rand(3, generator=model.step_generator()), draws[0])
+    for name in ("micro_batch", "global_step"):
+        monkeypatch.setattr(SCDepthV1, name, 1)
+        draws.append(torch.rand(3, generator=model.step_generator()))
+    assert len({tuple(draw.tolist()) for draw in draws}) == 3
 
 
 def test_compiled_warps_are_the_same():

@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def euler_to_matrix(angles: Tensor) -> Tensor:
-    """Rotation matrices R = Rx Ry Rz from (..., 3) angles about x, y, z in radians; (..., 3, 3)."""
-    x, y, z = angles.unbind(-1)
-    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    """Rotation matrices R = Rx Ry Rz from (..., 3) angles about x, y, z in radians; (..., 3, 3).
 
-    def matrix(*entries: Tensor) -> Tensor:
-        return torch.stack(entries, dim=-1).reshape(*x.shape, 3, 3)
-
-    Rx = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
-    Ry = matrix(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())
-    Rz = matrix(z.cos(), -z.sin(), zero, z.sin(), z.cos(), zero, zero, zero, one)
-    return Rx @ Ry @ Rz
+    Entry by entry, because autocast computes matrix products in 16 bits, in which small rotations are none.
+    """
+    (cx, cy, cz), (sx, sy, sz) = angles.cos().unbind(-1), angles.sin().unbind(-1)
+    rows = (
+        *(cy * cz, -cy * sz, sy),
+        *(cx * sz + sx * sy * cz, cx * cz - sx * sy * sz, -sx * cy),
+        *(sx * sz - cx * sy * cz, sx * cz + cx * sy * sz, cx * cy),
+    )
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def pose_vec2mat(vector: Tensor) -> Tensor:

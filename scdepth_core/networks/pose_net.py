@@ -60,4 +60,4 @@ class MotionDecoder(nn.Module):
         x = F.relu(self.conv_squeeze(features[-1]))
         x = F.relu(self.convs_pose[0](x))
         x = F.relu(self.convs_pose[1](x))
-        return self.convs_pose[2](x).mean(dim=(2, 3)).float()
+        return self.convs_pose[2](x).float().mean(dim=(2, 3))

@@ -57,6 +57,7 @@ class SCDepthModule(pl.LightningModule):
 
     version: str
     reads_pseudo_depth = False
+    micro_batch = 0  # of those whose gradients make one step
 
     def __init__(
         self,
@@ -178,7 +179,8 @@ class SCDepthModule(pl.LightningModule):
         """Depth (B, 1, H, W) in network units of normalised images (B, 3, H, W)."""
         return self.depth_net(image.contiguous(memory_format=self.memory_format))
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> dict:
+    def training_step(self, batch: dict[str, Tensor], index: int) -> dict:
+        self.micro_batch = index % self.trainer.accumulate_grad_batches
         loss = self.compute_loss(batch)
         scalars = {"total": loss.total, **loss.terms, "coverage": loss.coverage, **loss.logged}
         self.log_dict({f"train/{name}": value.detach() for name, value in scalars.items()})
@@ -186,8 +188,8 @@ class SCDepthModule(pl.LightningModule):
         return {"loss": loss.total, "pictures": loss.pictures}
 
     def step_generator(self) -> torch.Generator:
-        """Random numbers of this step, that a resumed run repeats: they depend on seed, step and process alone."""
-        keys = (torch.initial_seed(), self.global_step, self.global_rank)
+        """Random numbers of this batch, that a resumed run repeats: they depend on seed, step and process alone."""
+        keys = (torch.initial_seed(), self.global_step, self.micro_batch, self.global_rank)
         return torch.Generator(self.device).manual_seed(hash(keys) % 2**63)
 
     def adam(self, fused: bool | None = True) -> torch.optim.Adam:
@@ -195,8 +197,11 @@ class SCDepthModule(pl.LightningModule):
         return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.learning_rate, fused=fused)
 
     def configure_optimizers(self) -> dict:
-        # a fused step unscales float16 gradients itself, after they would have had to be clipped or left out
-        optimizer = self.adam(fused=None if self.trainer.precision == "16-mixed" else True)
+        # A fused step unscales float16 gradients itself, after they would have had to be clipped or left out; Lightning
+        # takes bfloat16 for the same when it clips.
+        scaled = self.trainer.precision == "16-mixed"
+        clipped = self.trainer.precision == "bf16-mixed" and self.trainer.gradient_clip_val
+        optimizer = self.adam(fused=None if scaled or clipped else True)
         total = self.trainer.estimated_stepping_batches
         if self.schedule == "cosine" and total == float("inf"):
             raise ConfigError(

@@ -25,6 +25,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: str | Path, map_location=None, weights_only=None) -> dict:
         checkpoint = read_training_checkpoint(path)
+        batches = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress")
+        if batches and not batches["is_last_batch"]:
+            # The run was ended within an epoch, and goes on with the next one: Lightning would fill the rest of the old
+            # one with the first samples of the next, and pass over the others.
+            batches["current"] = dict.fromkeys(batches["current"], 0)
         for state in checkpoint.get("callbacks", {}).values():
             if state.get("best_model_path"):
                 _find_again(state, Path(path).resolve().parent)
@@ -51,11 +56,14 @@ def save_whole(contents: dict, path: Path) -> None:
         torch.save(contents, partial)
 
 
-def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False) -> int:
+def check_resumable(
+    path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False, validation: str = "depth"
+) -> int:
     """The epoch that training of this model goes on with from the checkpoint.
 
     Args:
         averages: whether the run keeps averaged weights (--ema).
+        validation: what it is judged by; scores of different kinds cannot be compared.
 
     Raises:
         CheckpointError: it cannot go on from there.
@@ -72,8 +80,9 @@ def check_resumable(path: Path, version: str, encoder: str, decoder: str = "full
             "of its others – give the last.ckpt beside it, or begin a new run with --model.start"
         )
     trained = saved["hyper_parameters"]
-    before = {"decoder": "full"}  # of runs that did not note it
-    for name, wanted in (("version", version), ("encoder", encoder), ("decoder", decoder)):
+    before = {"decoder": "full", "validation": validation}  # of runs that did not note it
+    settings = {"version": version, "encoder": encoder, "decoder": decoder, "validation": validation}
+    for name, wanted in settings.items():
         found = trained.get(name, before.get(name))
         if found != wanted:
             raise CheckpointError(

@@ -40,11 +40,14 @@ class PictureLogger(pl.Callback):
     def __init__(self, every: int):
         if every < 1:
             raise ConfigError(f"pictures is {every}, expected steps between them, or 0 for none")
-        self.every = every
+        self.every, self._step = every, 0
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        self._step = trainer.global_step
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        last_of_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if not trainer.is_global_zero or not last_of_step or trainer.global_step % self.every:
+        ended, self._step = trainer.global_step > self._step, trainer.global_step
+        if not trainer.is_global_zero or not ended or trainer.global_step % self.every:
             return
         for name, picture in outputs["pictures"].items():
             values = picture.detach().float().cpu().numpy()

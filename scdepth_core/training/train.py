@@ -60,7 +60,10 @@ def build_parser(version: str = DEFAULT) -> ArgumentParser:
         "--out", type=Path, default=Path("runs") / version, help="folder of the run: checkpoints, logs, weights"
     )
     parser.add_argument(
-        "--resume", type=str | None, default=None, help="'last' goes on from OUT/checkpoints/last.ckpt; or a .ckpt file"
+        "--resume",
+        type=str | None,
+        default=None,
+        help="'last' goes on from OUT/checkpoints/last.ckpt, with the next epoch; or a .ckpt file",
     )
     parser.add_argument("--seed", type=int, default=0, help="of initialisation, order and augmentation")
     parser.add_argument(
@@ -112,8 +115,8 @@ def run(arguments: list[str]) -> None:
     _check(settings)
     resume, first_epoch = _resume_path(settings), 0
     if resume is not None:
-        encoder, decoder, averages = settings.model.encoder, settings.model.decoder, settings.ema is not None
-        first_epoch = check_resumable(resume, version, encoder, decoder, averages)
+        model, averages = settings.model, settings.ema is not None
+        first_epoch = check_resumable(resume, version, model.encoder, model.decoder, averages, model.validation)
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     keep_freed_memory()
@@ -132,7 +135,9 @@ def run(arguments: list[str]) -> None:
         )
         with compiler_explained("train without: --model.compile false"):
             _fit(trainer, built, settings, resume)
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ValueError) as error:
+        if isinstance(error, ValueError) and not _from_lightning(error):
+            raise
         raise ConfigError(f"Lightning cannot run with these --trainer settings: {error}") from error
     except ScDepthError as error:
         raise type(error)(_sentence(error)) from error
@@ -163,6 +168,17 @@ def _check(settings: Namespace) -> None:
         raise ConfigError(f"--patience is {settings.patience}, expected at least 1 validation")
     if settings.pictures < 0:
         raise ConfigError(f"--pictures is {settings.pictures}, expected steps between them, or 0 for none")
+    if settings.patience is not None and settings.trainer.limit_val_batches == 0:
+        raise ConfigError("--patience waits for a better score, and --trainer.limit_val_batches 0 leaves none")
+    for name, value, least in (
+        ("model.learning_rate", settings.model.learning_rate, 0),
+        ("trainer.gradient_clip_val", settings.trainer.gradient_clip_val or 0, 0),
+        ("trainer.accumulate_grad_batches", settings.trainer.accumulate_grad_batches, 1),
+    ):
+        if not value >= least:
+            raise ConfigError(f"--{name} is {value:g}, expected at least {least}")
+    if not 0 <= settings.model.loss.ssim_weight <= 1:
+        raise ConfigError(f"--model.loss.ssim_weight is {settings.model.loss.ssim_weight:g}, expected 0 to 1")
 
 
 def _callbacks(settings: Namespace) -> list[pl.Callback]:
@@ -209,6 +225,14 @@ def _finish(best: ModelCheckpoint, last: ModelCheckpoint, out: Path) -> None:
     print(f"{verdict}, weights of {source.name} in '{out / 'weights.safetensors'}'")
 
 
+def _from_lightning(error: Exception) -> bool:
+    """Whether Lightning itself raised it, as for a setting that it cannot follow."""
+    frame = error.__traceback__
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame.tb_frame.f_globals["__name__"].startswith(("pytorch_lightning", "lightning_fabric"))
+
+
 def _sentence(error: ScDepthError) -> str:
     """The message of an error; one that comes from a loader process has its sentence at the end of a traceback."""
     text = str(error).strip()
@@ -242,5 +266,6 @@ def _quiet_lightning() -> None:
         ".*does not have many workers.*",
         ".*smaller than the logging interval.*",
         ".*Checkpoint directory.*",
+        ".*resuming from a checkpoint that ended before the epoch ended.*",  # AtomicCheckpointIO sees to it
     ):
         warnings.filterwarnings("ignore", message)
