@@ -25,17 +25,23 @@ def onnx_file(tmp_path):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-    def build(height=32, width=48, channels=3, name="red.onnx", outputs=1):
+    def build(height=32, width=48, channels=3, name="red.onnx", outputs=1, batch=1, reshape=None):
         make, kind = onnx.helper, onnx.TensorProto.FLOAT
         weight = np.zeros((outputs, channels, 1, 1), np.float32)
         weight[:, 0] = IMAGENET_STD[0]
         bias = np.full(outputs, IMAGENET_MEAN[0], np.float32)
+        nodes = [make.make_node("Conv", ["image", "weight", "bias"], ["depth"])]
+        numbers = [onnx.numpy_helper.from_array(weight, "weight"), onnx.numpy_helper.from_array(bias, "bias")]
+        if reshape is not None:
+            nodes[0].output[0] = "red"
+            nodes.append(make.make_node("Reshape", ["red", "shape"], ["depth"]))
+            numbers.append(onnx.numpy_helper.from_array(np.array(reshape), "shape"))
         graph = make.make_graph(
-            [make.make_node("Conv", ["image", "weight", "bias"], ["depth"])],
+            nodes,
             "red",
-            [make.make_tensor_value_info("image", kind, [1, channels, height, width])],
-            [make.make_tensor_value_info("depth", kind, [1, outputs, height, width])],
-            [onnx.numpy_helper.from_array(weight, "weight"), onnx.numpy_helper.from_array(bias, "bias")],
+            [make.make_tensor_value_info("image", kind, [batch, channels, height, width])],
+            [make.make_tensor_value_info("depth", kind, reshape or [batch, outputs, height, width])],
+            numbers,
         )
         model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
         onnx.save(model, str(tmp_path / name))
@@ -115,11 +121,47 @@ def test_sixteen_bits_keep_order_and_no_value():
     [
         ({"channels": 1}, None, r"expected one float image \(1, 3, H, W\)"),
         ({}, (64, 64), "--input-size is 64x64, but '.*' takes 48x32 only"),
+        ({"batch": 2}, None, r"takes image tensor\(float\) \[2, 3, 32, 48\], expected one float image \(1, 3, H, W\)"),
+        ({"width": "w"}, (48, 64), "--input-size is 48x64, but '.*' takes Wx32 only"),
+        ({"height": "h"}, (64, 32), "--input-size is 64x32, but '.*' takes 48xH only"),
+        ({"width": "w"}, None, "takes images of any width – say which with --input-size Wx32"),
+        ({"height": "h"}, None, "takes images of any height – say which with --input-size 48xH"),
     ],
 )
 def test_networks_that_do_not_fit(onnx_file, shape, size, words):
     with pytest.raises(ConfigError, match=words):
         load_model(str(onnx_file(**shape)), size)
+
+
+def test_one_fixed_side_and_any_batch(onnx_file):
+    picture = np.zeros((64, 96, 3), np.uint8)
+    assert OnnxModel(onnx_file(width="w", batch="n"), (64, 32))(picture).shape == (32, 64)
+    assert OnnxModel(onnx_file("h", "w", batch=None), (56, 40))(picture).shape == (40, 56)
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "way_out"),
+    [
+        (("h", "w"), (64, 50), "give another --input-size, many take multiples of 14 or 32"),
+        ((50, 64), None, "export again"),
+    ],
+)
+def test_a_network_that_cannot_take_its_size(onnx_file, tiny_data, tmp_path, capfd, sides, size, way_out):
+    out, network = tmp_path / "out", onnx_file(*sides, reshape=[1, 1, 32, 48])
+    options = ["--input-size", f"{size[0]}x{size[1]}"] if size else []
+    assert cli.main(["pseudo-depth", str(tiny_data), str(out), "--model", str(network), *options]) == 1
+    error = capfd.readouterr().err
+    assert "red.onnx' fails on an image of 64x50 ([ONNXRuntimeError]" in error and f") – {way_out}\n" in error
+    assert "[E:onnxruntime" not in error and not list(out.rglob("*.png*"))
+
+
+@pytest.mark.parametrize("output", [[1, 1536], [1536, 1], [4, 384], [1, 1, 192, 8], [1, 16, 96]])
+def test_what_is_no_map_of_the_image(onnx_file, output):
+    """Scores of a classifier and tokens of a transformer are numbers in two dimensions, too."""
+    network = OnnxModel(onnx_file(reshape=output))
+    found = ", ".join(map(str, output))
+    with pytest.raises(ConfigError, match=rf"gives \({found}\) for an image of 48x32, expected a map of the image"):
+        network(np.zeros((64, 96, 3), np.uint8))
 
 
 def test_more_than_one_map(onnx_file):
@@ -169,13 +211,13 @@ def test_a_pipeline_is_asked_for_its_raw_map(monkeypatch):
         return lambda picture: {"predicted_depth": np.asarray(picture, np.float32)[None, ..., 1], "depth": None}
 
     monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
-    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
     assert (PipelineModel("some/model")(picture) == picture[..., 1]).all()
 
 
 def test_a_model_that_gives_nothing(monkeypatch, tiny_data, tmp_path, capsys):
     def pipeline(task, model, device):
-        return lambda picture: {"predicted_depth": np.zeros((1, 4, 4))}
+        return lambda picture: {"predicted_depth": np.zeros((1, 8, 8))}
 
     monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
     assert cli.main(["pseudo-depth", str(tiny_data), str(tmp_path / "out"), "--model", "some/model"]) == 1
