@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -203,6 +204,62 @@ def test_a_name_without_a_connection(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=offline))
     with pytest.raises(BackendError, match="cannot be fetched.*couldn't connect.* give its folder, or give an .onnx"):
         load_model("some/model")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ImportError("It requires the Torchvision\nlibrary"),
+            r"needs a library .* \(ImportError: It requires the Torch",
+        ),
+        (KeyError("new_kind"), r"cannot load model 'some/model' on cpu \(KeyError: 'new_kind'\) – update transformers"),
+        (
+            AssertionError("Torch not compiled"),
+            r"cannot load .* on cpu \(AssertionError: Torch not compiled\) – .*--device",
+        ),
+        (
+            RuntimeError("out of memory"),
+            r"cannot load model .* \(RuntimeError: out of memory\) – .* or give an \.onnx file",
+        ),
+    ],
+)
+def test_a_pipeline_that_cannot_be_made(monkeypatch, tiny_data, tmp_path, capsys, error, words):
+    def pipeline(task, model, device):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
+    assert cli.main(["pseudo-depth", str(tiny_data), str(tmp_path / "out"), "--model", "some/model"]) == 1
+    said = capsys.readouterr().err
+    assert re.search(words, said) and len(said.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("gpu", "device 'gpu' is unknown, expected auto, cpu, cuda or cuda:N"),
+        ("cuda:0", r"device 'cuda:0' is not there \(0 CUDA devices found\) – use cpu"),
+    ],
+)
+def test_a_device_that_is_not_there(monkeypatch, device, words):
+    def pipeline(task, model, device):
+        raise AssertionError("asked for a model before its device was found")
+
+    monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(BackendError, match=words):
+        load_model("some/model", device=device)
+
+
+def test_a_pipeline_that_fails_on_an_image(monkeypatch):
+    def pipeline(task, model, device):
+        return lambda picture: {"depth": None}
+
+    monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(pipeline=pipeline))
+    with pytest.raises(
+        BackendError, match=r"'some/model' fails on an image of 48x32 \(KeyError: 'predicted_depth'\) – "
+    ):
+        load_model("some/model")(np.zeros((32, 48, 3), np.uint8))
 
 
 def test_a_pipeline_is_asked_for_its_raw_map(monkeypatch):

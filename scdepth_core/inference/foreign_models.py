@@ -14,6 +14,7 @@ import torch
 
 from scdepth_core.errors import BackendError, ConfigError, first_line
 from scdepth_core.inference.backends.libraries import unreported
+from scdepth_core.machine import resolve_device
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SMALLEST_SIDE = 8  # of a map; outputs with less are scores or features
@@ -115,30 +116,52 @@ class PipelineModel:
     """A depth-estimation pipeline of `transformers`: a name on the hub, or a local folder.
 
     Raises:
-        BackendError: transformers is not installed, or the model is neither here nor to be had.
+        BackendError: transformers or the device is not there, the model is neither here nor to be had, or it fails.
     """
 
     def __init__(self, name: str, device: str = "cpu"):
+        on = str(resolve_device(device))
         try:
             from PIL import Image
             from transformers import pipeline
+        except (ImportError, RuntimeError) as error:  # the second where its own parts do not import
+            raise BackendError(
+                f"model '{name}' needs transformers ({_reason(error)}) – {INSTALL}, or give an .onnx file"
+            ) from None
+        self._name, self._to_picture = name, Image.fromarray
+        try:
+            self._pipeline = pipeline(task="depth-estimation", model=name, device=on)
+        except (OSError, ValueError) as error:  # what transformers raises without a connection, and for other networks
+            raise BackendError(
+                f"model '{name}' is not on this machine and cannot be fetched, or does not estimate depth "
+                f"({_reason(error)}) – download it where there is a connection and give its folder, or give an .onnx "
+                "file"
+            ) from error
         except ImportError as error:
             raise BackendError(
-                f"model '{name}' needs transformers ({error}) – {INSTALL}, or give an .onnx file"
-            ) from None
-        self._to_picture = Image.fromarray
-        try:
-            self._pipeline = pipeline(task="depth-estimation", model=name, device=device)
-        except (OSError, ValueError) as error:  # what transformers raises without a connection, and for other networks
-            reason = " ".join(str(error).split())[:200]
+                f"model '{name}' needs a library that is not installed ({_reason(error)}) – install it with pip, or "
+                "give an .onnx file"
+            ) from error
+        except Exception as error:  # whatever a model's own code raises, KeyError for a kind that it does not know
             raise BackendError(
-                f"model '{name}' is not on this machine and cannot be fetched, or does not estimate depth ({reason}) – "
-                "download it where there is a connection and give its folder, or give an .onnx file"
+                f"transformers cannot load model '{name}' on {on} ({_reason(error)}) – update transformers, choose "
+                "another model or --device, or give an .onnx file"
             ) from error
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        made = self._pipeline(self._to_picture(rgb))["predicted_depth"]
+        try:
+            made = self._pipeline(self._to_picture(rgb))["predicted_depth"]
+        except Exception as error:  # as above, and where memory does not suffice
+            raise BackendError(
+                f"model '{self._name}' fails on an image of {rgb.shape[1]}x{rgb.shape[0]} ({_reason(error)}) – choose "
+                "another model or --device, or give an .onnx file"
+            ) from error
         return _one_map(torch.as_tensor(made).float().cpu().numpy())
+
+
+def _reason(error: Exception) -> str:
+    """The beginning of what transformers says, on one line, with its kind: a KeyError says no more than the key."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _one_map(output: np.ndarray, seen: tuple[int, int] | None = None) -> np.ndarray:

@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input-size", type=image_size, metavar="WxH", help="of an ONNX file that takes any size")
     parser.add_argument("--split", choices=("train", "val", "all"), default="all", help="which scenes (default: all)")
-    parser.add_argument("--device", default="cpu", help="of a transformers model: cpu or cuda:N (default: cpu)")
+    parser.add_argument(
+        "--device", default="cpu", help="of a transformers model: auto, cpu, cuda or cuda:N (default: cpu)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
 
 
