@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -88,9 +89,46 @@ def test_maps_of_two_models_are_not_mixed(onnx_file, tiny_data, tmp_path, capsys
     out = tmp_path / "pseudo"
     options = ["pseudo-depth", str(tiny_data), str(out), "--split", "val", "--model"]
     assert cli.main([*options, str(onnx_file())]) == 0
-    assert json.loads((out / "model.json").read_text()) == {"model": "red.onnx", "input_size": None}
+    digest = hashlib.sha256((tmp_path / "red.onnx").read_bytes()).hexdigest()
+    assert json.loads((out / "model.json").read_text()) == {"model": "red.onnx", "input_size": None, "sha256": digest}
     assert cli.main([*options, str(onnx_file(name="other.onnx"))]) == 1
     assert "holds maps of red.onnx (input size None), not of other.onnx" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_told_by_their_contents(tmp_path):
+    out = tmp_path / "out"
+    for folder, contents in (("a", b"one"), ("b", b"two"), ("c", b"one")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.onnx").write_bytes(contents)
+    note_model(out, str(tmp_path / "a" / "model.onnx"), None)
+    note_model(out, str(tmp_path / "c" / "model.onnx"), None)
+    with pytest.raises(ConfigError, match=r"out' holds maps of another file named model\.onnx – choose another OUT"):
+        note_model(out, str(tmp_path / "b" / "model.onnx"), None)
+    (tmp_path / "c" / "model.onnx.data").write_bytes(b"the weights of a large network")
+    with pytest.raises(ConfigError, match=r"holds maps of another file named model\.onnx"):
+        note_model(out, str(tmp_path / "c" / "model.onnx"), None)
+
+
+def test_a_note_of_an_earlier_release(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"one")
+    note = tmp_path / "model.json"
+    note.write_text('{"model": "model.onnx", "input_size": [64, 32]}\n')
+    note_model(tmp_path, str(tmp_path / "model.onnx"), (64, 32))
+    with pytest.raises(ConfigError, match=r"holds maps of model\.onnx \(input size \[64, 32\]\), not of .* \(None\)"):
+        note_model(tmp_path, str(tmp_path / "model.onnx"), None)
+    for text in ("[]", "{}"):
+        note.write_text(text)
+        with pytest.raises(
+            ConfigError, match=r"model\.json' names no model – remove it, if the maps beside it are of red"
+        ):
+            note_model(tmp_path, "red", None)
+
+
+def test_a_model_that_is_refused_leaves_the_folder_to_another(onnx_file, tiny_data, tmp_path, capsys):
+    options = ["pseudo-depth", str(tiny_data), str(tmp_path / "out"), "--split", "val", "--model"]
+    assert cli.main([*options, str(onnx_file(name="scores.onnx", reshape=[1, 1536]))]) == 1
+    assert "is it a depth network?" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert cli.main([*options, str(onnx_file())]) == 0
 
 
 def test_the_note_is_whole_or_not_there(tmp_path, monkeypatch):
