@@ -85,6 +85,23 @@ def test_an_interrupted_run_goes_on(onnx_file, tiny_data, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["written"] == 1
 
 
+@pytest.mark.parametrize(("missing", "other"), [("val", "train"), ("train", "val")])
+def test_without_one_of_the_lists(onnx_file, own_data, tmp_path, capsys, missing, other):
+    (own_data / "training" / f"{missing}.txt").unlink()
+    options = ["pseudo-depth", str(own_data), str(tmp_path / "out"), "--model", str(onnx_file())]
+    for split in ("all", missing):
+        assert cli.main([*options, "--split", split]) == 1
+        said = capsys.readouterr().err
+        assert f"{missing}.txt' is missing – list one scene name a line in it, or choose" in said
+        assert said.endswith(f"with --split {other}\n")
+    assert cli.main([*options, "--split", other]) == 0
+    (own_data / "training" / f"{other}.txt").unlink()
+    assert (
+        cli.main(options) == 1
+        and "train.txt' is missing – list one scene name a line in it\n" in capsys.readouterr().err
+    )
+
+
 def test_maps_of_two_models_are_not_mixed(onnx_file, tiny_data, tmp_path, capsys):
     out = tmp_path / "pseudo"
     options = ["pseudo-depth", str(tiny_data), str(out), "--split", "val", "--model"]

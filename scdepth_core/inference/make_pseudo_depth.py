@@ -67,9 +67,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _scenes(folder: SceneFolder, split: str) -> list[Scene]:
-    if split != "all":
-        return folder.training if split == "train" else folder.validation
-    return list({scene.name: scene for scene in (*folder.training, *folder.validation)}.values())
+    """The scenes of a split, each once; DataError names the other split where this one's list is not there."""
+    scenes = {}
+    for name, other in (("train", "val"), ("val", "train")):
+        if split not in (name, "all"):
+            continue
+        listing, listed_there = (folder.root / "training" / f"{half}.txt" for half in (name, other))
+        if not listing.exists() and listed_there.exists():
+            raise DataError(
+                f"'{listing}' is missing – list one scene name a line in it, or choose the scenes of "
+                f"{listed_there.name} with --split {other}"
+            )
+        scenes |= {scene.name: scene for scene in (folder.training if name == "train" else folder.validation)}
+    return list(scenes.values())
 
 
 def note_model(out: Path, model: str, input_size: tuple[int, int] | None) -> None:
