@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from scdepth_core import cli
-from scdepth_core.data import SceneFolder
+from scdepth_core.data import PseudoDepth, SceneFolder, SequenceDataset
+from scdepth_core.data.frame_index import listed_frames
 from scdepth_core.data.scene_folder import read_depth, read_image
-from scdepth_core.errors import BackendError, ConfigError
+from scdepth_core.errors import BackendError, ConfigError, DataError
 from scdepth_core.inference.foreign_models import IMAGENET_MEAN, IMAGENET_STD, OnnxModel, PipelineModel, load_model
 from scdepth_core.inference.make_pseudo_depth import note_model, to_units
 
@@ -165,6 +166,48 @@ def test_the_note_is_whole_or_not_there(tmp_path, monkeypatch):
 def test_a_device_is_not_ignored(onnx_file):
     with pytest.raises(ConfigError, match="--device is cuda:0, but ONNX files run on the CPU here"):
         load_model(str(onnx_file()), device="cuda:0")
+
+
+def maps_in(folder, scene, value):
+    folder.mkdir(parents=True)
+    for image in scene.images:
+        cv2.imwrite(str(folder / f"{image.stem}.png"), np.full((64, 80), value, np.uint16))
+
+
+def test_a_folder_that_is_both_in_the_scene_and_where_the_command_runs(own_data, tmp_path, monkeypatch):
+    scene = SceneFolder(own_data).training[0]
+    inside, here = scene.images[0].parent / "pseudo_depth", tmp_path / "cwd" / "pseudo_depth"
+    maps_in(here / scene.name, scene, 7)
+    monkeypatch.chdir(here.parent)
+    assert {path.parent.resolve() for path in PseudoDepth().files(scene)} == {here / scene.name}
+    maps_in(inside, scene, 9)
+    with pytest.raises(
+        DataError, match=rf"in '{inside}' and in 'pseudo_depth/{scene.name}' – rename one, or .* {here}$"
+    ):
+        PseudoDepth().files(scene)
+    assert {path.parent for path in PseudoDepth(str(here)).files(scene)} == {here / scene.name}
+    monkeypatch.chdir(tmp_path)
+    assert {path.parent for path in PseudoDepth().files(scene)} == {inside}
+
+
+def test_one_folder_by_two_names(own_data, tmp_path, monkeypatch):
+    scene = SceneFolder(own_data).training[0]
+    maps_in(tmp_path / "pseudo_depth" / scene.name, scene, 7)
+    (scene.images[0].parent / "pseudo_depth").symlink_to(tmp_path / "pseudo_depth" / scene.name)
+    monkeypatch.chdir(tmp_path)
+    assert len(PseudoDepth().files(scene)) == len(scene.images)
+
+
+@pytest.mark.parametrize("pseudo_depth", [None, PseudoDepth("depth")])
+def test_a_scene_with_an_empty_frame_index_is_left_out(own_data, caplog, pseudo_depth):
+    scenes = SceneFolder(own_data).training
+    (scenes[0].images[0].parent / "frame_index.txt").write_text("")
+    scenes[0] = listed_frames(scenes[0])
+    data = SequenceDataset(scenes, 64, 80, pseudo_depth=pseudo_depth)
+    assert len(data) == sum(len(scene.images) - 2 for scene in scenes[1:]) and data[0]["images"].shape == (3, 3, 64, 80)
+    assert f"1 of {len(scenes)} scenes have fewer than 3 frames and are left out" in caplog.text
+    with pytest.raises(DataError, match="no scene is long enough"):
+        SequenceDataset(scenes[:1], 64, 80, pseudo_depth=pseudo_depth)
 
 
 def test_sixteen_bits_keep_order_and_no_value():
