@@ -22,7 +22,8 @@ class PseudoDepth:
 
     Attributes:
         folder: name of a folder in each scene, or path of a folder with one folder for each scene; in it
-            <stem>.png (16 bits) or <stem>.npy for each frame.
+            <stem>.png (16 bits) or <stem>.npy for each frame. A name that is both, in a scene and where the command
+            runs, is refused.
         kind: 'relative' is depth up to scale, 'inverse' is disparity up to scale, as MiDaS and Depth Anything give it;
             0 says nothing in both.
     """
@@ -35,13 +36,25 @@ class PseudoDepth:
             raise ConfigError(f"pseudo_depth.kind is '{self.kind}', expected {' or '.join(KINDS)}")
 
     def files(self, scene: Scene) -> list[Path]:
-        """The file of each frame of a scene, by stem. DataError names the first frame without one."""
+        """The file of each frame of a scene, by stem; none of a scene without frames, which the samples leave out.
+
+        Raises:
+            DataError: a frame has none, or the folder's name says two places.
+        """
+        if not scene.images:
+            return []
         beside, elsewhere = scene.images[0].parent / self.folder, Path(self.folder) / scene.name
         folder = elsewhere if elsewhere.is_dir() else beside
         if not folder.is_dir():
             raise DataError(
                 f"scene '{scene.name}' has no pseudo depth in '{beside}' or '{elsewhere}' – v3 learns from the depth "
                 "of another network: write it there, or name its folder with --samples.pseudo_depth.folder"
+            )
+        whole = Path(self.folder).absolute()
+        if folder == elsewhere and beside != whole and beside.is_dir() and not beside.samefile(elsewhere):
+            raise DataError(
+                f"scene '{scene.name}' has pseudo depth in '{beside}' and in '{elsewhere}' – rename one, or take the "
+                f"second with --samples.pseudo_depth.folder {whole}"
             )
         return pair_by_stem(scene.images, folder, DEPTH_SUFFIXES)
 

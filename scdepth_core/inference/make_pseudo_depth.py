@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input-size", type=image_size, metavar="WxH", help="of an ONNX file that takes any size")
     parser.add_argument("--split", choices=("train", "val", "all"), default="all", help="which scenes (default: all)")
-    parser.add_argument("--device", default="cpu", help="of a transformers model: cpu or cuda:N (default: cpu)")
+    parser.add_argument(
+        "--device", default="cpu", help="of a transformers model: auto, cpu, cuda or cuda:N (default: cpu)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
 
 
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     jobs = [(path, args.out / scene.name / f"{path.stem}.png") for scene in scenes for path in scene.images]
     missing = [(image, target) for image, target in jobs if not target.exists()]
     model = load_model(args.model, args.input_size, args.device)
+    if missing:  # a model that cannot make the first map leaves no note, so the folder stays free for another
+        pseudo_depth(model, missing[0][0])
     note_model(args.out, args.model, args.input_size)
     for image, target in tqdm(missing, unit="image", desc="pseudo depth", disable=None):
         save_png(target, to_units(pseudo_depth(model, image)))
@@ -62,30 +67,62 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _scenes(folder: SceneFolder, split: str) -> list[Scene]:
-    if split != "all":
-        return folder.training if split == "train" else folder.validation
-    return list({scene.name: scene for scene in (*folder.training, *folder.validation)}.values())
+    """The scenes of a split, each once; DataError names the other split where this one's list is not there."""
+    scenes = {}
+    for name, other in (("train", "val"), ("val", "train")):
+        if split not in (name, "all"):
+            continue
+        listing, listed_there = (folder.root / "training" / f"{half}.txt" for half in (name, other))
+        if not listing.exists() and listed_there.exists():
+            raise DataError(
+                f"'{listing}' is missing – list one scene name a line in it, or choose the scenes of "
+                f"{listed_there.name} with --split {other}"
+            )
+        scenes |= {scene.name: scene for scene in (folder.training if name == "train" else folder.validation)}
+    return list(scenes.values())
 
 
 def note_model(out: Path, model: str, input_size: tuple[int, int] | None) -> None:
-    """Write down what fills the folder; ConfigError where it was another model, for maps of two do not compare."""
-    name = Path(model).name if model.lower().endswith(".onnx") else model
-    path, own = out / NOTE, {"model": name, "input_size": None if input_size is None else list(input_size)}
-    if path.exists():
-        try:
-            earlier = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigError(
-                f"'{path}' is not JSON ({error}) – remove it, if the maps beside it are of {name}"
-            ) from None
-        if earlier != own:
-            raise ConfigError(
-                f"'{out}' holds maps of {earlier['model']} (input size {earlier['input_size']}), not of {name} "
-                f"({own['input_size']}) – choose another OUT, or remove it"
-            )
+    """Write down what fills the folder; ConfigError where it was another model, for maps of two do not compare.
+
+    Args:
+        model: name of a pipeline, or path of an ONNX file, which is told by its name and contents, wherever it lies.
+    """
+    path, own = out / NOTE, {"model": model, "input_size": None if input_size is None else list(input_size)}
+    if model.lower().endswith(".onnx"):
+        own |= {"model": Path(model).name, "sha256": _digest(Path(model))}
+    name = own["model"]
+    if not path.exists():
+        with finished_file(path) as partial:
+            partial.write_text(json.dumps(own) + "\n")
         return
-    with finished_file(path) as partial:
-        partial.write_text(json.dumps(own) + "\n")
+    try:
+        earlier = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"'{path}' is not JSON ({error}) – remove it, if the maps beside it are of {name}") from None
+    if not isinstance(earlier, dict) or "model" not in earlier:
+        raise ConfigError(f"'{path}' names no model – remove it, if the maps beside it are of {name}")
+    if "sha256" not in earlier:  # as earlier releases wrote it: the name is all that is known
+        own.pop("sha256", None)
+    if earlier == own:
+        return
+    if all(earlier.get(key) == own[key] for key in ("model", "input_size")):
+        raise ConfigError(f"'{out}' holds maps of another file named {name} – choose another OUT, or remove it")
+    raise ConfigError(
+        f"'{out}' holds maps of {earlier['model']} (input size {earlier.get('input_size')}), not of {name} "
+        f"({own['input_size']}) – choose another OUT, or remove it"
+    )
+
+
+def _digest(model: Path) -> str:
+    """SHA-256 of an ONNX file, and of the weights that exporters put beside large ones."""
+    digest = hashlib.sha256()
+    for path in (model, model.with_name(f"{model.name}.data"), model.with_name(f"{model.name}_data")):
+        if path.is_file():
+            with path.open("rb") as file:
+                while part := file.read(1 << 20):
+                    digest.update(part)
+    return digest.hexdigest()
 
 
 def pseudo_depth(model: DepthModel, image: Path) -> np.ndarray:
