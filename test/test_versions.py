@@ -359,14 +359,59 @@ def test_normal_ranking_without_edges_is_zero_with_a_gradient():
     assert loss == 0 and (normals.grad == 0).all()
 
 
+def walls(near: float, far: float, sky: float | None = None, hole: bool = False) -> torch.Tensor:
+    """Depth (1, 1, 64, 64) of two walls that meet in the middle column."""
+    depth = torch.full((1, 1, 64, 64), near)
+    depth[..., 32:] = far
+    if sky:
+        depth[..., :4, :] = sky
+    if hole:
+        depth[..., 20:22, 10:12] = 0.0
+    return depth
+
+
+def facing(images: int = 1) -> torch.Tensor:
+    """Normals (B, 3, 64, 64) of walls that face the camera."""
+    return torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).repeat(images, 1, 64, 64)
+
+
 def test_normal_ranking_leaves_depth_edges_out():
-    """Two walls at 2 m and 4 m: the only edge of the image is an edge of depth, where nothing may be compared."""
-    steps = torch.full((1, 1, 64, 64), 2.0)
-    steps[..., 32:] = 4.0
-    normals = torch.randn(1, 3, 64, 64, generator=seeded())
-    constant = torch.zeros(1, 3, 64, 64)
-    constant[:, 2] = 1.0
-    assert normal_ranking_loss(normals, constant, steps, roof_image(), seeded()) == 0
+    """The only edge of the images is one of depth, where nothing may be compared: what else is in them changes none.
+
+    A tenth of a doubling is a factor of 2 ** 0.1 = 1.072.
+    """
+    cases = [
+        walls(2.0, 4.0),
+        walls(2.0, 4.0, sky=100.0),
+        walls(2.0, 2.0 * 1.08, sky=200.0),
+        walls(9.0, 8.5),
+        walls(9.0, 8.5, hole=True),
+        walls(9e-9, 8.5e-9, hole=True),
+        walls(2.0, 4.0, sky=100.0, hole=True),
+    ]
+    normals = torch.randn(len(cases), 3, 64, 64, generator=seeded())
+    images = roof_image().repeat(len(cases), 1, 1, 1)
+    assert normal_ranking_loss(normals, facing(len(cases)), torch.cat(cases), images, seeded()) == 0
+    slight = walls(2.0, 2.0 * 1.06, sky=200.0)
+    assert normal_ranking_loss(normals[:1], facing(), slight, roof_image(), seeded()) > 0.1
+
+
+def test_holes_of_the_pseudo_depth_neither_make_nor_hide_a_bend():
+    """A bend of 0.1 rad in the middle and normals of nothing at a hole, out of reach of the points across the bend."""
+    depth, normals = walls(2.0, 2.0), facing()
+    normals[..., 32:] = torch.tensor([math.sin(0.1), 0.0, math.cos(0.1)]).view(3, 1, 1)
+    depth[..., 30:32, 56:58] = 0.0
+    normals[..., 29:33, 55:59] = torch.tensor([-1.0, 0.0, 0.0]).view(3, 1, 1)
+    loss = normal_ranking_loss(facing(), normals, depth, torch.zeros(1, 3, 64, 64), seeded())
+    assert loss.item() == pytest.approx((1 - math.cos(0.1)) / 3, rel=1e-4)  # of three pairs, the middle one crosses
+
+
+def test_normal_ranking_of_an_unknown_pseudo_depth_is_zero_with_a_gradient():
+    depth = torch.cat([torch.zeros(1, 1, 64, 64), walls(2.0, 4.0)])
+    normals = torch.randn(2, 3, 64, 64, generator=seeded()).requires_grad_()
+    loss = normal_ranking_loss(normals, facing(2), depth, roof_image().repeat(2, 1, 1, 1), seeded())
+    loss.backward()
+    assert loss == 0 and (normals.grad == 0).all()
 
 
 def test_normals_next_to_the_unknown_do_not_count():
