@@ -38,6 +38,7 @@ from scdepth_core.losses import (
 from scdepth_core.losses.ranking import dynamic_pairs, random_pairs
 from scdepth_core.losses.reduction import masked_mean
 from scdepth_core.networks.normalization import normalize
+from scdepth_core.training.plain import _filled
 from scdepth_core.training.v2 import SCDepthV2, V2Weights
 from scdepth_core.training.versions import VERSIONS, asked_version
 
@@ -239,6 +240,14 @@ def test_empty_corners_are_filled_from_another_sample():
     seen = torch.tensor([[True, False], [True, True]]).expand(3, 1, 2, 2)
     filled = fill_unseen(frames * seen, seen, frames)
     assert filled[:, 0].tolist() == [[[0, 2], [0, 0]], [[1, 0], [1, 1]], [[2, 1], [2, 2]]]
+
+
+@pytest.mark.parametrize("fill", [fill_unseen, lambda turned, seen, frames: _filled(turned, seen.float(), frames)])
+def test_empty_corners_of_a_lone_sample_are_filled_from_its_mirror_image(fill):
+    frame = torch.tensor([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]])
+    seen = torch.tensor([[[[True, True, False], [False, True, True]]]])
+    filled = fill(10 * frame * seen, seen, frame)
+    assert filled.tolist() == [[[[10, 20, 1], [6, 50, 60]]]]
 
 
 def test_rectify_net_learns_alone_at_first(batch, monkeypatch):
