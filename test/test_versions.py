@@ -38,6 +38,7 @@ from scdepth_core.losses import (
 from scdepth_core.losses.ranking import dynamic_pairs, random_pairs
 from scdepth_core.losses.reduction import masked_mean
 from scdepth_core.networks.normalization import normalize
+from scdepth_core.training.plain import _filled
 from scdepth_core.training.v2 import SCDepthV2, V2Weights
 from scdepth_core.training.versions import VERSIONS, asked_version
 
@@ -241,6 +242,14 @@ def test_empty_corners_are_filled_from_another_sample():
     assert filled[:, 0].tolist() == [[[0, 2], [0, 0]], [[1, 0], [1, 1]], [[2, 1], [2, 2]]]
 
 
+@pytest.mark.parametrize("fill", [fill_unseen, lambda turned, seen, frames: _filled(turned, seen.float(), frames)])
+def test_empty_corners_of_a_lone_sample_are_filled_from_its_mirror_image(fill):
+    frame = torch.tensor([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]])
+    seen = torch.tensor([[[[True, True, False], [False, True, True]]]])
+    filled = fill(10 * frame * seen, seen, frame)
+    assert filled.tolist() == [[[[10, 20, 1], [6, 50, 60]]]]
+
+
 def test_rectify_net_learns_alone_at_first(batch, monkeypatch):
     """Each frame beside itself, turned by up to 0.1 radians; nothing else is asked, and nothing else learns."""
     model = build("v2", rectify_warmup_steps=1, encoder="mobilenet_v3_small", decoder="half")
@@ -359,14 +368,59 @@ def test_normal_ranking_without_edges_is_zero_with_a_gradient():
     assert loss == 0 and (normals.grad == 0).all()
 
 
+def walls(near: float, far: float, sky: float | None = None, hole: bool = False) -> torch.Tensor:
+    """Depth (1, 1, 64, 64) of two walls that meet in the middle column."""
+    depth = torch.full((1, 1, 64, 64), near)
+    depth[..., 32:] = far
+    if sky:
+        depth[..., :4, :] = sky
+    if hole:
+        depth[..., 20:22, 10:12] = 0.0
+    return depth
+
+
+def facing(images: int = 1) -> torch.Tensor:
+    """Normals (B, 3, 64, 64) of walls that face the camera."""
+    return torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).repeat(images, 1, 64, 64)
+
+
 def test_normal_ranking_leaves_depth_edges_out():
-    """Two walls at 2 m and 4 m: the only edge of the image is an edge of depth, where nothing may be compared."""
-    steps = torch.full((1, 1, 64, 64), 2.0)
-    steps[..., 32:] = 4.0
-    normals = torch.randn(1, 3, 64, 64, generator=seeded())
-    constant = torch.zeros(1, 3, 64, 64)
-    constant[:, 2] = 1.0
-    assert normal_ranking_loss(normals, constant, steps, roof_image(), seeded()) == 0
+    """The only edge of the images is one of depth, where nothing may be compared: what else is in them changes none.
+
+    A tenth of a doubling is a factor of 2 ** 0.1 = 1.072.
+    """
+    cases = [
+        walls(2.0, 4.0),
+        walls(2.0, 4.0, sky=100.0),
+        walls(2.0, 2.0 * 1.08, sky=200.0),
+        walls(9.0, 8.5),
+        walls(9.0, 8.5, hole=True),
+        walls(9e-9, 8.5e-9, hole=True),
+        walls(2.0, 4.0, sky=100.0, hole=True),
+    ]
+    normals = torch.randn(len(cases), 3, 64, 64, generator=seeded())
+    images = roof_image().repeat(len(cases), 1, 1, 1)
+    assert normal_ranking_loss(normals, facing(len(cases)), torch.cat(cases), images, seeded()) == 0
+    slight = walls(2.0, 2.0 * 1.06, sky=200.0)
+    assert normal_ranking_loss(normals[:1], facing(), slight, roof_image(), seeded()) > 0.1
+
+
+def test_holes_of_the_pseudo_depth_neither_make_nor_hide_a_bend():
+    """A bend of 0.1 rad in the middle and normals of nothing at a hole, out of reach of the points across the bend."""
+    depth, normals = walls(2.0, 2.0), facing()
+    normals[..., 32:] = torch.tensor([math.sin(0.1), 0.0, math.cos(0.1)]).view(3, 1, 1)
+    depth[..., 30:32, 56:58] = 0.0
+    normals[..., 29:33, 55:59] = torch.tensor([-1.0, 0.0, 0.0]).view(3, 1, 1)
+    loss = normal_ranking_loss(facing(), normals, depth, torch.zeros(1, 3, 64, 64), seeded())
+    assert loss.item() == pytest.approx((1 - math.cos(0.1)) / 3, rel=1e-4)  # of three pairs, the middle one crosses
+
+
+def test_normal_ranking_of_an_unknown_pseudo_depth_is_zero_with_a_gradient():
+    depth = torch.cat([torch.zeros(1, 1, 64, 64), walls(2.0, 4.0)])
+    normals = torch.randn(2, 3, 64, 64, generator=seeded()).requires_grad_()
+    loss = normal_ranking_loss(normals, facing(2), depth, roof_image().repeat(2, 1, 1, 1), seeded())
+    loss.backward()
+    assert loss == 0 and (normals.grad == 0).all()
 
 
 def test_normals_next_to_the_unknown_do_not_count():
@@ -404,19 +458,19 @@ def test_pseudo_depth_moves_with_the_images(tiny_data):
     """Under one augmentation, pseudo depth read from the ground truth stays where the picture's content is."""
     scenes = SceneFolder(tiny_data).training
     plain = SequenceDataset(scenes, 64, 80, pseudo_depth=PseudoDepth("depth"))
-    truth = read_depth(scenes[0].depths[3], 1.0)
+    truth = PseudoDepth().to_depth(read_depth(scenes[0].depths[3], 1.0))
     assert np.allclose(plain[2]["pseudo_depth"][0], truth)
     mirrored = SequenceDataset(scenes, 64, 80, augmentation=Augmentation(1.0, 1.0), pseudo_depth=PseudoDepth("depth"))
     assert np.allclose(mirrored[0, 2]["pseudo_depth"][0], truth[:, ::-1], atol=1e-2 * truth.max())
     zoomed = SequenceDataset(scenes, 64, 80, augmentation=Augmentation(0.0, 2.0), pseudo_depth=PseudoDepth("depth"))
     sample = zoomed[0, 2]
-    zoom = sample["K"][0, 0] / plain[2]["K"][0, 0]
-    u, v = 30, 20
-    ray = torch.linalg.inv(sample["K"]) @ torch.tensor([u, v, 1.0])  # the same ray in the plain image
-    there = plain[2]["K"] @ ray
-    assert zoom > 1.01
-    near = truth[int(there[1]) : int(there[1]) + 2, int(there[0]) : int(there[0]) + 2]
-    assert near.min() * 0.999 <= sample["pseudo_depth"][0, v, u] <= near.max() * 1.001
+    assert sample["K"][0, 0] / plain[2]["K"][0, 0] > 1.01
+    v, u = torch.meshgrid(torch.arange(64.0), torch.arange(80.0), indexing="ij")
+    pixels = torch.stack([u, v, torch.ones_like(u)]).flatten(1)
+    there = plain[2]["K"] @ torch.linalg.inv(sample["K"]) @ pixels  # the same rays in the plain image
+    x, y, _ = there.round().long()
+    ratio = sample["pseudo_depth"].flatten() / torch.from_numpy(truth)[y, x]  # constant: each image has its own median
+    assert ((ratio / ratio.median() - 1).abs() < 0.03).float().mean() > 0.95
 
 
 def test_inverse_pseudo_depth_of_another_size_becomes_depth(own_data):
@@ -443,7 +497,29 @@ def test_unknown_pseudo_depth_does_not_leak_into_its_neighbours(own_data):
         stored[20:30, 20:30] = 0
         cv2.imwrite(str(folder / f"{image.stem}.png"), stored)
     depth = SequenceDataset([scene], 96, 128, augmentation=Augmentation(), pseudo_depth=PseudoDepth())[0, 3]
-    assert set(depth["pseudo_depth"].unique().tolist()) == {0.0, 500.0}
+    assert set(depth["pseudo_depth"].unique().tolist()) == {0.0, 1.0}
+
+
+def test_relative_pseudo_depth_is_in_units_of_its_median():
+    stored = np.array([[4.0, 0.0, 1.0], [np.nan, 2.0, 8.0]])
+    for scale in (1e-300, 1e-5, 1.0, 3e38, 1e300):
+        depth = PseudoDepth().to_depth(stored * scale)
+        assert depth.dtype == np.float32 and np.allclose(depth, [[1, 0, 0.25], [0, 0.5, 2]], rtol=1e-6, atol=0)
+    for nothing in (np.zeros((2, 2), np.float32), np.full((2, 2), np.nan, np.float32)):
+        assert (PseudoDepth().to_depth(nothing) == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-4, 1e3, 1e25])
+def test_the_unit_of_relative_pseudo_depth_says_nothing(scale):
+    shape = roof(0.6)
+    shape[..., 40:42, 50:52] = 0.0
+    read = [torch.from_numpy(PseudoDepth().to_depth((s * shape[0, 0]).numpy()))[None, None] for s in (1.0, scale)]
+    one, other = (surface_normals(depth, K) for depth in read)
+    assert torch.allclose(one, other, atol=1e-4)
+    assert torch.allclose(other.norm(dim=1, keepdim=True)[normals_known(read[1])], torch.tensor(1.0))
+    ours = surface_normals(torch.full((1, 1, 64, 64), 2.0), K)
+    losses = [normal_ranking_loss(ours, n, d, roof_image(), seeded()).item() for n, d in zip((one, other), read)]
+    assert losses[0] > 0.1 and losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_missing_pseudo_depth_is_named(own_data):

@@ -77,9 +77,22 @@ class PseudoDepth:
         return np.where(stored > 0, stored, np.float32(np.nan))
 
     def to_depth(self, stored: np.ndarray) -> np.ndarray:
-        """Depth (H, W) up to scale, 0 where unknown, of stored numbers; inverse ones end at 100 times the nearest."""
-        if self.kind == "inverse":
-            nearest = np.max(stored, initial=0.0, where=stored > 0)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                stored = 1 / np.maximum(stored / nearest, 1 / FARTHEST)
-        return np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
+        """Depth (H, W) float32 up to scale, 0 where unknown, of stored numbers.
+
+        Relative ones come out in units of the image's median: normals multiply two depths, and whatever unit a file
+        has, these must neither vanish nor overflow. Inverse ones end at 100 times the nearest.
+        """
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            if self.kind == "inverse":
+                nearest = np.max(stored, initial=0.0, where=stored > 0)
+                depth = 1 / np.maximum(stored / nearest, 1 / FARTHEST)
+            else:
+                depth = stored / _median(stored[(stored > 0) & (stored < np.inf)])
+            depth = depth.astype(np.float32, copy=False)  # not before: the file's own numbers may not fit
+        return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _median(values: np.ndarray) -> np.floating | float:
+    """The upper of two in the middle, for their mean may overflow; 1 of nothing."""
+    middle = values.size // 2
+    return np.partition(values, middle)[middle] if values.size else 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,7 @@ from scdepth_core.losses.normals import normals_known, sobel
 from scdepth_core.losses.reduction import masked_mean
 
 EDGE = 0.1  # of an image's largest gradient: what is steeper is an edge
+DOUBLING = math.log(2) / 2  # a pixel: what the Sobel gradient of log depth is where depth doubles from pixel to pixel
 BORDER = 5  # pixels without anchors along the image's border
 REACH = (3, 19)  # distance of the points from their anchor, pixels
 ANCHOR_SHARE = 0.02  # of the pixels: anchors of each kind in an image, at most
@@ -25,8 +28,8 @@ def normal_ranking_loss(
     """Mean of |n_a . n_b - n*_a . n*_b| over pairs of pixels across edges.
 
     Anchors lie on edges of the image and on edges of the pseudo normals, but not on those of the pseudo depth, where
-    two surfaces only look like neighbours. Four points lie along the gradient, two on each side, 3 to 19 pixels off;
-    they give three pairs, each point with the next.
+    two surfaces only look like neighbours. What is unknown makes no edge. Four points lie along the gradient, two on
+    each side, 3 to 19 pixels off; they give three pairs, each point with the next.
 
     Args:
         normals: (B, 3, H, W) of the predicted depth, unit length.
@@ -38,9 +41,10 @@ def normal_ranking_loss(
     Returns:
         A scalar; 0 with a zero gradient where no pair counts.
     """
-    gradients = sobel(image.mean(dim=1, keepdim=True)), _strongest(sobel(pseudo_normals))
     known = normals_known(pseudo_depth)
-    allowed = inner(pseudo_depth) & ~edges(sobel(pseudo_depth)) & known
+    bend = _where(normals_known(known.float()), _strongest(sobel(pseudo_normals)))  # of nine normals that are known
+    gradients = sobel(image.mean(dim=1, keepdim=True)), bend
+    allowed = inner(pseudo_depth) & ~depth_edges(pseudo_depth, known) & known
     lines = [points_across(gradient, edges(gradient) & allowed, generator) for gradient in gradients]
     points, counts = (torch.cat(parts, dim=1) for parts in zip(*lines))  # (B, A, 4) indices and bool
     counts = counts & _at(known, points)[:, 0]
@@ -49,10 +53,23 @@ def normal_ranking_loss(
     return masked_mean((bends[0] - bends[1]).abs(), counts[..., :3] & counts[..., 1:])
 
 
-def edges(gradient: Tensor) -> Tensor:
-    """Where a gradient (B, 1, 2, H, W) is steeper than a tenth of the image's steepest; (B, 1, H, W) bool."""
+def edges(gradient: Tensor, most: float = math.inf) -> Tensor:
+    """Where a gradient (B, 1, 2, H, W) is steeper than a tenth of the image's steepest, of `most` if that is less."""
     slope = gradient.norm(dim=2)
-    return slope > EDGE * slope.amax(dim=(2, 3), keepdim=True)
+    return slope > EDGE * slope.amax(dim=(2, 3), keepdim=True).clamp(max=most)
+
+
+def depth_edges(depth: Tensor, known: Tensor) -> Tensor:
+    """Edges (B, 1, H, W) bool of log depth, where near and far count alike.
+
+    The steepest counts as a doubling at most, for a tenth of the way to a sky a hundred times as far is a step of 58 %.
+    Thus a step of 7.2 % is an edge in every image.
+
+    Args:
+        depth: (B, 1, H, W), up to scale; 0 where unknown.
+        known: (B, 1, H, W) bool, where all nine pixels of a gradient are known; elsewhere there is no edge.
+    """
+    return edges(_where(known, sobel(torch.where(depth > 0, depth, 1.0).log())), DOUBLING)
 
 
 def inner(values: Tensor) -> Tensor:
@@ -93,6 +110,11 @@ def _strongest(gradient: Tensor) -> Tensor:
     """Of (B, C, 2, H, W), at each pixel the gradient of the component that changes most; (B, 1, 2, H, W)."""
     component = gradient.norm(dim=2, keepdim=True).argmax(dim=1, keepdim=True)
     return gradient.gather(1, component.expand(-1, -1, 2, -1, -1))
+
+
+def _where(known: Tensor, gradient: Tensor) -> Tensor:
+    """A gradient (B, 1, 2, H, W) where it is known (B, 1, H, W), else 0."""
+    return torch.where(known[:, :, None], gradient, 0.0)
 
 
 def _at(values: Tensor, points: Tensor) -> Tensor:

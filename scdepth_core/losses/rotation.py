@@ -50,14 +50,15 @@ def fill_unseen(turned: Tensor, seen: Tensor, frames: Tensor) -> Tensor:
     """Turned frames for RectifyNet to look at: where one shows nothing stands what another frame of the batch shows.
 
     Empty corners give the rotation away. A network that reads them there does not learn to compare two views, and two
-    views of a camera have none.
+    views of a camera have none. A frame alone in its batch is filled from its own mirror image.
 
     Args:
         turned: (B, C, H, W).
         seen: (B, 1, H, W) bool, where it shows something.
         frames: (B, C, H, W), before they were turned.
     """
-    return torch.where(seen, turned, frames.roll(1, dims=0))
+    others = frames.flip(-1) if len(frames) == 1 else frames.roll(1, dims=0)
+    return torch.where(seen, turned, others)
 
 
 def rotation_consistency_loss(predicted: Tensor, pseudo: Tensor) -> Tensor:

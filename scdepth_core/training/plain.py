@@ -163,7 +163,8 @@ def _turn(image: Tensor, angles: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _filled(turned: Tensor, seen: Tensor, source: Tensor) -> Tensor:
-    others = torch.cat([source[-1:], source[:-1]])
+    backwards = torch.arange(source.shape[3] - 1, -1, -1, device=source.device)
+    others = torch.cat([source[-1:], source[:-1]]) if len(source) > 1 else source[..., backwards]
     return seen * turned + (1 - seen) * others
 
 
