@@ -8,7 +8,7 @@ import sys
 from contextlib import redirect_stdout
 
 from scdepth_core.inference.backends.base import Source
-from scdepth_core.inference.backends.libraries import import_optional, unreported
+from scdepth_core.inference.backends.libraries import import_optional
 from scdepth_core.inference.backends.openvino_core import openvino_core
 from scdepth_core.inference.convert import ENTRY, describe, openvino_model, quiet
 
@@ -27,12 +27,11 @@ def quantized_model(source: Source, precision: str = "int8"):
     """
     os.environ.setdefault("NNCF_CI", "1")  # it would report its use to its makers
     openvino_core("precision int8")  # before NNCF makes its own, see there
-    with quiet():  # it loads a part of PyTorch that warns of CUDA
-        nncf = import_optional("nncf", "openvino", "precision int8")
+    nncf = import_optional("nncf", "openvino", "precision int8")
     model = openvino_model(source, "float32")
     convolutions = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"]
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with unreported(), redirect_stdout(sys.stderr):  # its progress bar is not our answer
+    with quiet(), redirect_stdout(sys.stderr):  # its progress bar is not our answer
         quantized = nncf.quantize(
             model,
             nncf.Dataset(source.calibration),

@@ -1,4 +1,4 @@
-"""ELU on a CPU as exp(x) - 1, tile by tile: PyTorch's takes expm1, which is ten times slower where signs are mixed."""
+"""ELU on a CPU as exp(x) - 1, tile by tile: PyTorch's takes expm1, which can be ten times slower for mixed signs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TILE = 2**18  # elements at a time, which a CPU's cache holds
 class ELU(nn.Module):
     """ELU in place: PyTorch's, or after `use_tiled_elu` ours, in float32 on a CPU.
 
-    With mixed signs PyTorch's takes 180 ms for 31 million elements on two AVX-512 cores, and ours 17. The results
-    differ by the rounding of float32, 6e-8.
+    For 31 million elements of mixed signs PyTorch's took 180 ms on two AVX-512 cores in one hour and 13 in another,
+    with the same program and numbers; ours takes 17 in both. The results differ by the rounding of float32, 6e-8.
     """
 
     tiled = False
