@@ -55,7 +55,7 @@ def normal_ranking_loss(
 
 def edges(gradient: Tensor, most: float = math.inf) -> Tensor:
     """Where a gradient (B, 1, 2, H, W) is steeper than a tenth of the image's steepest, of `most` if that is less."""
-    slope = gradient.norm(dim=2)
+    slope = torch.hypot(*gradient.unbind(2))  # a norm over two maps takes thirty times as long on a CPU
     return slope > EDGE * slope.amax(dim=(2, 3), keepdim=True).clamp(max=most)
 
 
@@ -92,8 +92,7 @@ def points_across(gradient: Tensor, anchors: Tensor, generator: torch.Generator 
     lot = torch.rand(anchors.flatten(1).shape, generator=generator, device=anchors.device)
     most = int(ANCHOR_SHARE * height * width)
     drawn, index = torch.where(anchors.flatten(1), lot, -1.0).topk(most, dim=1)  # without replacement
-    direction = F.normalize(gradient[:, 0], dim=1).flatten(2)  # (B, 2, P)
-    direction = direction.gather(2, index[:, None].expand(-1, 2, -1))  # (B, 2, A)
+    direction = F.normalize(gradient[:, 0].flatten(2).gather(2, index[:, None].expand(-1, 2, -1)), dim=1)  # (B, 2, A)
     reach = torch.randint(
         REACH[0], REACH[1] + 1, (2, *index.shape, 2), generator=generator, device=index.device, dtype=torch.int32
     )
@@ -108,8 +107,8 @@ def points_across(gradient: Tensor, anchors: Tensor, generator: torch.Generator 
 
 def _strongest(gradient: Tensor) -> Tensor:
     """Of (B, C, 2, H, W), at each pixel the gradient of the component that changes most; (B, 1, 2, H, W)."""
-    component = gradient.norm(dim=2, keepdim=True).argmax(dim=1, keepdim=True)
-    return gradient.gather(1, component.expand(-1, -1, 2, -1, -1))
+    component = torch.hypot(*gradient.unbind(2)).argmax(dim=1, keepdim=True)
+    return gradient.gather(1, component[:, :, None].expand(-1, -1, 2, -1, -1))
 
 
 def _where(known: Tensor, gradient: Tensor) -> Tensor:
