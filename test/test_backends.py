@@ -23,9 +23,11 @@ from scdepth_core.inference.backends.libraries import import_optional, is_instal
 from scdepth_core.inference.backends.onnx_runtime import OnnxRuntime, TensorRT
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
+from scdepth_core.inference.lean_decoder import BlockConv, LeanDecoder
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import cpu_features
 from scdepth_core.networks import DepthNet
+from scdepth_core.networks.depth_net import DepthDecoder, ReflectConv
 from scdepth_core.networks.normalization import normalize
 from scdepth_core.weights_metadata import WeightsMetadata
 
@@ -77,7 +79,6 @@ def test_the_lean_network_has_no_batch_norm_and_no_layers_that_never_run(untrain
     kinds = [type(module) for module in lean.modules()]
     assert nn.BatchNorm2d not in kinds and nn.Linear not in kinds
     assert kinds.count(nn.Conv2d) == 20 + 11  # the encoder's, the decoder's with one of four output heads
-    assert not any(parameter.requires_grad for parameter in lean.parameters())
     after = untrained_network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items()) and before.keys() == after.keys()
 
@@ -91,11 +92,40 @@ def test_the_normalisation_is_inside(untrained_network, pixels):
     assert relative_error(depth, expected).max() < 1e-4
 
 
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize("finest", [6, 0])  # channels of the skip at half size; some encoders have none
+def test_the_lean_decoder_gives_the_same_logits(upsampling, finest):
+    torch.manual_seed(0)
+    channels = (finest, 8, 10, 12, 14)
+    decoder = DepthDecoder(channels, upsampling, "half").double()
+    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    features = [torch.randn(2, c, *size, dtype=torch.float64) if c else None for c, size in zip(channels, sizes)]
+    lean = LeanDecoder(decoder).eval()
+    lean.last.float()
+    decoder.dispconvs.float()  # as both take float32 there
+    with torch.no_grad():
+        expected, given = decoder(features), lean(features)
+    assert given.shape == (2, 1, 64, 96) and expected.std() > 1e-3
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-6)
+
+
+def test_a_block_of_pixels_is_convolved_as_pixel_by_pixel():
+    """With whole numbers, of which sums are exact in float32, so that every pixel and every border has to be right."""
+    generator = torch.Generator().manual_seed(0)
+    conv = ReflectConv(3, 1)
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.copy_(torch.randint(-9, 10, parameter.shape, generator=generator))
+        x = torch.randint(-9, 10, (2, 3, 8, 12), generator=generator).float()
+        assert torch.equal(BlockConv(conv)(x), conv(x))
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_the_last_convolution_stays_in_float32(untrained_network, precision):
     lean = LeanDepthNet(untrained_network, WeightsMetadata(), precision).network
     kinds = {name: parameter.dtype for name, parameter in lean.named_parameters()}
-    last = {name for name in kinds if name.startswith("decoder.dispconvs.0.")}
+    assert not any(parameter.requires_grad for parameter in lean.parameters())
+    last = {name for name in kinds if name.startswith("decoder.last.")}
     assert last and {kinds.pop(name) for name in last} == {torch.float32}
     assert set(kinds.values()) == {getattr(torch, precision)}
 

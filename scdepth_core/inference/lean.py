@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from scdepth_core.checkpoint import NEVER_RUN
 from scdepth_core.errors import BackendError
+from scdepth_core.inference.lean_decoder import LeanDecoder
 from scdepth_core.networks import DepthNet
 from scdepth_core.weights_metadata import WeightsMetadata
 
@@ -21,8 +22,9 @@ FOLDING_TOLERANCE = 1e-3  # relative; rounding alone stays a hundred times below
 class LeanDepthNet(nn.Module):
     """DepthNet with its preprocessing: (B, H, W, 3) uint8 RGB to (B, H, W) float32 depth, network units.
 
-    Batch norm is folded into the convolutions, layers that never run are gone, weights lie channels-last, and the
-    normalisation (x / 255 - mean) / std is part of the graph, where compilers fuse it with the first convolution.
+    Batch norm is folded into the convolutions, the decoder is the lean one, layers that never run are gone, weights lie
+    channels-last, and the normalisation (x / 255 - mean) / std is part of the graph, where compilers fuse it with the
+    first convolution.
     In 16 bits the last convolution and what follows stay in float32, because 16 bits of logit are a staircase of
     depth: the mean error of bfloat16 is 0.13 % so, and 0.45 % otherwise.
 
@@ -36,10 +38,12 @@ class LeanDepthNet(nn.Module):
         super().__init__()
         self.scale, self.shift = 1 / (255 * metadata.std), metadata.mean / metadata.std
         self.dtype = DTYPES[precision]
-        self.network = fold_batch_norm(network).to(memory_format=torch.channels_last)
+        self.network = fold_batch_norm(network)
+        self.network.decoder = LeanDecoder(self.network.decoder)
+        self.network.requires_grad_(False).to(memory_format=torch.channels_last)
         if self.dtype != torch.float32:
             self.network.to(self.dtype)
-            self.network.decoder.dispconvs[0].float()
+            self.network.decoder.last.float()
 
     def forward(self, pixels: Tensor) -> Tensor:
         image = pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift  # channels last, as pixels lie in memory
@@ -73,7 +77,7 @@ def fold_batch_norm(network: DepthNet) -> DepthNet:
             f"folding batch norm into the convolutions changes depth by {error:.1%}, expected below "
             f"{FOLDING_TOLERANCE:.1%} – this encoder cannot be made lean; please report it with the encoder's name"
         )
-    return network.requires_grad_(False)
+    return network
 
 
 def _observe(network: DepthNet, probe: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
