@@ -47,14 +47,10 @@ def cpu_features() -> frozenset[str]:
     return frozenset(name for name, flags in wanted.items() if words & flags)
 
 
-def has_avx512() -> bool:
-    """Whether this CPU computes sixteen float32 numbers at a time."""
-    return "avx512f" in _cpuinfo().split()
-
-
 def has_only_avx2() -> bool:
-    """Whether this CPU computes eight float32 numbers at a time: most laptops, many servers."""
-    return "avx2" in _cpuinfo().split() and not has_avx512()
+    """Whether this CPU computes eight float32 numbers at a time, not sixteen: most laptops, many servers."""
+    flags = _cpuinfo().split()
+    return "avx2" in flags and "avx512f" not in flags
 
 
 @cache

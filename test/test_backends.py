@@ -17,10 +17,11 @@ from torch._dynamo.exc import TorchDynamoException
 
 from scdepth_core.errors import BackendError, CheckpointError
 from scdepth_core.inference import DepthEstimator, backends
-from scdepth_core.inference.backends import KINDS, load_backend
+from scdepth_core.inference.backends import KINDS, load_backend, ncnn_cpu
 from scdepth_core.inference.backends.base import Source
 from scdepth_core.inference.backends.libraries import import_optional, is_installed
 from scdepth_core.inference.backends.onnx_runtime import OnnxRuntime, TensorRT
+from scdepth_core.inference.engine_cache import parted
 from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
 from scdepth_core.inference.lean_decoder import BlockConv, LeanDecoder
@@ -204,19 +205,17 @@ BOTH = ("openvino", "ncnn", "pnnx")
 
 
 @pytest.mark.parametrize(
-    ("avx512", "width", "installed", "name"),
+    ("width", "installed", "name"),
     [
-        (True, 224, BOTH, "openvino"),
-        (False, 224, BOTH, "ncnn"),
-        (False, 96, BOTH, "openvino"),  # too small for Winograd's tiles
-        (False, 224, ("openvino", "ncnn"), "openvino"),  # nothing to convert with
-        (True, 96, ("ncnn", "pnnx"), "ncnn"),
-        (False, 96, (), "torch"),
+        (224, BOTH, "ncnn"),
+        (96, BOTH, "openvino"),  # too small for Winograd's tiles
+        (224, ("openvino", "ncnn"), "openvino"),  # nothing to convert with
+        (96, ("ncnn", "pnnx"), "ncnn"),
+        (96, (), "torch"),
     ],
 )
-def test_auto_takes_the_fastest_on_the_cpu_that_is_installed(source, monkeypatch, avx512, width, installed, name):
+def test_auto_takes_the_fastest_on_the_cpu_that_is_installed(source, monkeypatch, width, installed, name):
     monkeypatch.setattr(backends, "is_installed", lambda *modules: set(modules) <= set(installed))
-    monkeypatch.setattr(backends, "has_avx512", lambda: avx512)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(backends.Kind, "load", lambda kind: lambda *given: (kind, *given[1:]))
     chosen = load_backend(replace(source, metadata=replace(source.metadata, width=width, height=160)))
@@ -360,6 +359,17 @@ def test_ncnn_runs_other_encoders(encoder, pixels):
     metadata = WeightsMetadata(height=64, width=96, encoder=encoder, upsampling="nearest", decoder="half")
     depth = load_backend(Source(metadata, network.state_dict()), "cpu", "ncnn").predict(pixels)
     assert relative_error(depth, plain_depth(network, pixels)).max() < TOLERANCE["float32"]
+
+
+@pytest.mark.parametrize(("many", "direct"), [(64 * 96 + 1, 5), (64 * 96, 0)])
+def test_ncnn_convolves_large_weights_directly_for_small_images(source, monkeypatch, many, direct):
+    """In ResNet-18: four convolutions of its last stage and the decoder's first."""
+    needed("ncnn", "float32")
+    monkeypatch.setattr(ncnn_cpu, "MANY", many)
+    graph, _ = parted(ncnn_cpu._converted(source))
+    marked = [line.split() for line in graph.decode().splitlines() if line.endswith(" 31=64")]
+    assert len(marked) == direct
+    assert all(fields[0] == "Convolution" and {"0=512", "0=256"} & set(fields) for fields in marked)
 
 
 # --- manners ------------------------------------------------------------------------------------------------------

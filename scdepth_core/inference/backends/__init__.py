@@ -11,11 +11,11 @@ import torch
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.backends.libraries import is_installed
-from scdepth_core.machine import cpu_features, has_avx512, resolve_device
+from scdepth_core.machine import cpu_features, resolve_device
 
 logger = logging.getLogger(__name__)
 
-WINOGRAD_PAYS = 30_000  # pixels of the input; from 192x160 on ncnn is faster than OpenVINO, with AVX2
+WINOGRAD_PAYS = 30_000  # pixels of the input; from 192x160 on ncnn is faster than OpenVINO
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
@@ -101,7 +101,7 @@ def _chosen(source: Source, device: torch.device, backend: str) -> str:
 
 def _faster_on_the_cpu(pixels: int) -> tuple[str, str]:
     """What is faster than PyTorch there, the fastest first: measured with ResNet-18 on one core."""
-    return ("ncnn", "openvino") if pixels >= WINOGRAD_PAYS and not has_avx512() else ("openvino", "ncnn")
+    return ("ncnn", "openvino") if pixels >= WINOGRAD_PAYS else ("openvino", "ncnn")
 
 
 def _where_it_runs(kind: Kind, cuda: torch.device) -> torch.device:
