@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scdepth_core.networks.elu import use_tiled_elu
 from scdepth_core.training.plain import plain_loss
 from scdepth_core.training.versions import VERSIONS
 
@@ -24,8 +23,7 @@ class Step:
         compiled: networks, warps and error maps through torch.compile.
         batch_frames: of the module.
         winograd: of the module.
-        plain: the loss of plain_loss, PyTorch's convolutions and ELU, the usual memory layout, and Adam as PyTorch
-            chooses to run it.
+        plain: the loss of plain_loss, PyTorch's layers, the usual memory layout, and Adam as PyTorch chooses to run it.
 
     Attributes:
         first_loss: of the first step, None before it.
@@ -48,7 +46,7 @@ class Step:
             options = {"batch_frames": False, "winograd": False, "channels_last": False}
         self.module = VERSIONS[version](pretrained="none", **options).to(device)
         if not plain:
-            use_tiled_elu(self.module)  # as SCDepthModule.setup does for the trainer
+            self.module.use_quick_layers()  # as setup does for the trainer
         self.batch, self.device, self.plain = batch, device, plain
         self.optimizer = self.module.adam(fused=None if plain else True)
         self.mixed = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}[precision]
