@@ -110,6 +110,11 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, -1)  # never
 
 
+def page_faults() -> int:
+    """How many pages of memory this process has taken from the system so far; what it takes again counts again."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
 class MemoryMeter:
     """How much memory this process needs; made before it loads anything, on a GPU that nobody else begins to use.
 

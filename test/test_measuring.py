@@ -1,4 +1,4 @@
-"""A function in a process of its own: what it gives back, and how it fails."""
+"""Candidates that take turns, and a function in a process of its own: what it gives back, and how it fails."""
 
 import os
 import signal
@@ -7,11 +7,41 @@ import numpy as np
 import pytest
 import torch
 
+from scdepth_core import measuring
 from scdepth_core.errors import BackendError
-from scdepth_core.machine import MemoryMeter, resolve_device
-from scdepth_core.measuring import in_own_process, memory_alone
+from scdepth_core.machine import MemoryMeter, page_faults, resolve_device
+from scdepth_core.measuring import in_own_process, memory_alone, take_turns
 
 CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("faults", "warm_up", "rounds_before"),
+    [
+        ([900_000, 100, 0], 2, 2),
+        ([900_000, 80_000, 7_000, 30, 0], 2, 4),
+        ([30] * 5, 3, 3),
+        ([7_000] * 99, 2, 12),  # it never settles
+    ],
+)
+def test_candidates_take_turns_once_the_process_has_its_memory(monkeypatch, faults, warm_up, rounds_before):
+    taken, calls = iter(faults), []
+    count = [0]
+
+    def first(_):
+        calls.append("first")
+        count[0] += next(taken, 0)
+
+    monkeypatch.setattr(measuring, "page_faults", lambda: count[0])
+    turns = take_turns({"first": first, "second": lambda index: calls.append("second")}, 3, warm_up)
+    assert calls == ["first", "second"] * (rounds_before + 3)
+    assert {name: len(turn.wall_ms) for name, turn in turns.items()} == {"first": 3, "second": 3}
+
+
+def test_new_memory_is_counted_in_pages():
+    before = page_faults()
+    kept = np.ones(2**23)  # 64 MB
+    assert page_faults() - before >= min(16384, len(kept) // 2**18)  # of 4 kB, or of 2 MB
 
 
 def test_the_result_is_that_of_another_process():
