@@ -58,8 +58,8 @@ def take_turns(candidates: dict[str, Callable[[int], object]], rounds: int, warm
 def _warm_up(candidates: dict[str, Callable[[int], object]], fewest: int) -> None:
     """Rounds until one of them takes hardly any new memory from the system.
 
-    Candidates leave their freed blocks to each other, and it takes rounds until everyone finds room there. Up to then the
-    one that needs most memory pays: a training step of 6 s took 1.4 s longer.
+    Candidates leave their freed blocks to each other, and it takes rounds until everyone finds room there. Up to then
+    the one that needs most memory pays: a training step of 6 s took 1.4 s longer.
     """
     for number in tqdm(range(LONGEST_WARM_UP * fewest), unit="round", desc="warming up", disable=None):
         before = page_faults()
