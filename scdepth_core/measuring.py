@@ -22,6 +22,7 @@ from scdepth_core.machine import page_faults
 
 logger = logging.getLogger(__name__)
 
+PAUSE = 0.02  # seconds before a turn: until then the OpenMP threads of the one before spin, and take its cores
 FEW_FAULTS = 5000  # pages of 4 kB that a round may still take: 20 MB, some 20 ms
 LONGEST_WARM_UP = 6  # times the fewest rounds
 
@@ -48,6 +49,7 @@ def take_turns(candidates: dict[str, Callable[[int], object]], rounds: int, warm
     wall, cpu = ({name: [] for name in candidates} for _ in range(2))
     for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
         for name, run in candidates.items():
+            time.sleep(PAUSE)
             started = time.perf_counter(), time.process_time()
             run(index)
             wall[name].append((time.perf_counter() - started[0]) * 1e3)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ def test_candidates_take_turns_once_the_process_has_its_memory(monkeypatch, faul
     turns = take_turns({"first": first, "second": lambda index: calls.append("second")}, 3, warm_up)
     assert calls == ["first", "second"] * (rounds_before + 3)
     assert {name: len(turn.wall_ms) for name, turn in turns.items()} == {"first": 3, "second": 3}
+
+
+def test_a_turn_begins_when_the_threads_of_the_one_before_are_idle():
+    """As OpenMP's do, they go on for some milliseconds."""
+    spinning, seen = threading.Event(), []
+
+    def leaves_threads_behind(_):
+        spinning.set()
+        threading.Timer(0.005, spinning.clear).start()
+
+    take_turns({"first": leaves_threads_behind, "second": lambda _: seen.append(spinning.is_set())}, 5, 0)
+    assert seen == [False] * 5
 
 
 def test_new_memory_is_counted_in_pages():
