@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,7 +27,8 @@ from scdepth_core.inference.exported_file import open_source
 from scdepth_core.inference.lean import LeanDepthNet, fold_batch_norm
 from scdepth_core.inference.lean_decoder import BlockConv, LeanDecoder
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import cpu_features
+from scdepth_core.machine import cpu_features, page_faults
+from scdepth_core.measuring import in_own_process
 from scdepth_core.networks import DepthNet
 from scdepth_core.networks.depth_net import DepthDecoder, ReflectConv
 from scdepth_core.networks.normalization import normalize
@@ -393,6 +395,23 @@ def test_the_number_of_threads_is_that_of_pytorch(source, name, threads_of):
     finally:
         torch.set_num_threads(before)
         cv2.setNumThreads(-1)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's malloc")
+def test_pytorch_keeps_the_memory_of_a_frame_for_the_next(monkeypatch):
+    """Even where the C library is told to give back whatever it can."""
+    for what in ("MMAP", "TRIM"):
+        monkeypatch.setenv(f"MALLOC_{what}_THRESHOLD_", str(2**17))
+    assert in_own_process(_page_faults_of_a_frame) < 500  # 10,000 otherwise
+
+
+def _page_faults_of_a_frame() -> int:
+    network, metadata = DepthNet().eval(), WeightsMetadata(height=256, width=320)
+    backend = load_backend(Source(metadata, network.state_dict()), "cpu", "torch")
+    for _ in range(4):
+        before = page_faults()
+        backend.predict(np.zeros((1, 256, 320, 3), np.uint8))
+    return page_faults() - before
 
 
 @pytest.mark.parametrize("library", ["openvino", "onnxruntime", "ncnn", "pnnx"])

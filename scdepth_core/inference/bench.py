@@ -26,7 +26,7 @@ from scdepth_core.inference.benchmark.measurement import (
 from scdepth_core.inference.benchmark.report import markdown
 from scdepth_core.inference.estimator_arguments import add_device_argument
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import describe_machine, resolve_device
+from scdepth_core.machine import describe_machine, keep_freed_memory, resolve_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.rounds < 1 or args.threads < 0:
         raise ConfigError(f"--rounds is {args.rounds} and --threads {args.threads}, expected at least 1 and 0")
     limit_threads(args.threads)
+    keep_freed_memory()  # for everyone: left alone, plain PyTorch does in one process and not in the next
     device = resolve_device(args.device)
     measured = networks(args.weights, args.models, args.size)
     everyone = candidates(args, measured, device)

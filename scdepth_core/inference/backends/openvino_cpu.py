@@ -42,7 +42,9 @@ class OpenVino(Backend):
                 )
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        self._request.infer([pixels], share_inputs=True)
+        np.copyto(self._pixels, pixels)
+        self._request.start_async()  # infer() would wrap and copy what it gives: 0.2 ms
+        self._request.wait()
         return self._request.get_output_tensor(0).data
 
     def _open(self, model):
@@ -57,7 +59,10 @@ class OpenVino(Backend):
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if used not in (hint, {"bf16": "bfloat16", "f32": "float32"}[hint]):
             raise BackendError(f"OpenVINO computes in {used} on this CPU instead of {hint} – choose another precision")
-        return compiled.create_infer_request()
+        request = compiled.create_infer_request()
+        self._pixels = np.zeros(compiled.input(0).shape, np.uint8)
+        request.set_input_tensor(self._library.Tensor(self._pixels, shared_memory=True))
+        return request
 
     def _precision_of_floats(self) -> str:
         """int8 is in the file itself; what a quantized network computes beside it is as well done in 16 bits."""

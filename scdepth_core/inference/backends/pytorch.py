@@ -11,6 +11,7 @@ from scdepth_core.compiling import compiler_explained
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.lean import LeanDepthNet
+from scdepth_core.machine import keep_freed_memory
 from scdepth_core.networks.elu import use_tiled_elu
 
 
@@ -23,6 +24,8 @@ class Eager(Backend):
         super().__init__(source, device, precision)
         self.network = LeanDepthNet(source.network, source.metadata, precision).to(device)
         use_tiled_elu(self.network)
+        if device.type == "cpu":
+            keep_freed_memory()
 
     @torch.inference_mode()
     def predict(self, pixels: np.ndarray) -> np.ndarray:
