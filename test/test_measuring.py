@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -39,16 +38,12 @@ def test_candidates_take_turns_once_the_process_has_its_memory(monkeypatch, faul
     assert {name: len(turn.wall_ms) for name, turn in turns.items()} == {"first": 3, "second": 3}
 
 
-def test_a_turn_begins_when_the_threads_of_the_one_before_are_idle():
-    """As OpenMP's do, they go on for some milliseconds."""
-    spinning, seen = threading.Event(), []
-
-    def leaves_threads_behind(_):
-        spinning.set()
-        threading.Timer(0.005, spinning.clear).start()
-
-    take_turns({"first": leaves_threads_behind, "second": lambda _: seen.append(spinning.is_set())}, 5, 0)
-    assert seen == [False] * 5
+def test_a_turn_begins_when_the_threads_of_the_one_before_are_idle(monkeypatch):
+    """OpenMP's go on for some milliseconds, here until somebody waits for ten."""
+    spinning, seen = [], []
+    monkeypatch.setattr(measuring.time, "sleep", lambda seconds: spinning.clear() if seconds >= 0.01 else None)
+    take_turns({"first": spinning.append, "second": lambda _: seen.append(len(spinning))}, 5, 0)
+    assert seen == [0] * 5
 
 
 def test_new_memory_is_counted_in_pages():
