@@ -53,7 +53,7 @@ def test_ratios_are_those_of_the_same_round(monkeypatch):
             return np.ones((1, 64, 64), np.float32)
 
     ticks = iter([0, 4, 4, 5, 5, 45, 45, 55])
-    clock = SimpleNamespace(perf_counter=lambda: next(ticks), process_time=lambda: 0)
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks), process_time=lambda: 0, sleep=lambda seconds: None)
     monkeypatch.setattr("scdepth_core.measuring.time", clock)
     rows = {"x": Row("x")}
     measure(Constant(), {"x": Constant()}, rows, 2, (64, 64))
