@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from scdepth_core.networks.exchange import exchange_convolutions
+
 
 class StemConv2d(nn.Conv2d):
     """nn.Conv2d(C, K, 7, stride=2, padding=3, bias=False), with its own backward in float32 on a CPU."""
@@ -30,12 +32,7 @@ class StemConv2d(nn.Conv2d):
 
 def use_quick_stem(network: nn.Module) -> None:
     """Exchange the first convolution of every ResNet in a network; parameters and their names stay."""
-    for parent in list(network.modules()):
-        for name, conv in parent.named_children():
-            if type(conv) is nn.Conv2d and _is_stem(conv):
-                ours = StemConv2d(conv.in_channels, conv.out_channels, 7, 2, 3, bias=False, device="meta")
-                ours.weight = conv.weight
-                setattr(parent, name, ours)
+    exchange_convolutions(network, StemConv2d, _is_stem)
 
 
 def _is_stem(conv: nn.Conv2d) -> bool:
@@ -64,7 +61,6 @@ def _image_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     blocks = F.pad(weight, (1, 0, 1, 0)).view(outputs, channels, 4, 2, 4, 2)
     kernel = blocks.permute(3, 5, 1, 0, 2, 4).flatten(0, 2).flip(2, 3)  # (4 C, K, 4, 4)
     of_blocks = F.conv2d(gradient, kernel.contiguous(memory_format=torch.channels_last), padding=2)[:, :, 1:, 1:]
-    by_pixel = (
-        of_blocks.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels)).transpose(2, 3)
-    )  # (N, H / 2, 2, W / 2, 2, C)
+    # rows of blocks, of pixels, columns of blocks, of pixels: (N, H / 2, 2, W / 2, 2, C)
+    by_pixel = of_blocks.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels)).transpose(2, 3)
     return by_pixel.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)

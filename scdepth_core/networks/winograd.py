@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from scdepth_core.networks.exchange import exchange_convolutions
+
 FEWEST_CHANNELS = 32  # in and out; with fewer the sums cost more than the multiplications that they save
 CHUNK = 8 * 2**20  # bytes of transformed tiles at a time, which a CPU's cache holds
 Views = Sequence[Tensor]
@@ -38,13 +40,7 @@ class WinogradConv2d(nn.Conv2d):
 
 def use_winograd(network: nn.Module) -> None:
     """Exchange the convolutions of a network for which it pays; parameters and their names stay."""
-    for parent in list(network.modules()):
-        for name, conv in parent.named_children():
-            if type(conv) is nn.Conv2d and _pays(conv):
-                options = {"padding": conv.padding, "padding_mode": conv.padding_mode, "bias": conv.bias is not None}
-                ours = WinogradConv2d(conv.in_channels, conv.out_channels, 3, **options, device="meta")  # draws nothing
-                ours.weight, ours.bias = conv.weight, conv.bias
-                setattr(parent, name, ours)
+    exchange_convolutions(network, WinogradConv2d, _pays)
 
 
 def _pays(conv: nn.Conv2d) -> bool:
