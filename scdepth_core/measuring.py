@@ -27,6 +27,13 @@ FEW_FAULTS = 5000  # pages of 4 kB that a round may still take: 20 MB, some 20 m
 LONGEST_WARM_UP = 6  # times the fewest rounds
 
 
+class Turn(NamedTuple):
+    """How long one call took: of the clock, and of all threads of its process together."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
 @dataclass(frozen=True)
 class Turns:
     """How long a candidate took, round by round.
@@ -43,18 +50,25 @@ def take_turns(candidates: dict[str, Callable[[int], object]], rounds: int, warm
     """Times of the candidates by name; every round calls each of them once, with the number of the round.
 
     Args:
+        candidates: one that runs in another process measures there, and returns its Turn.
         warm_up: rounds before, at least; more of them until the process has all its memory.
     """
     _warm_up(candidates, warm_up)
-    wall, cpu = ({name: [] for name in candidates} for _ in range(2))
+    turns = {name: [] for name in candidates}
     for index in tqdm(range(rounds), unit="round", desc="measuring", disable=None):
         for name, run in candidates.items():
             time.sleep(PAUSE)
-            started = time.perf_counter(), time.process_time()
-            run(index)
-            wall[name].append((time.perf_counter() - started[0]) * 1e3)
-            cpu[name].append((time.process_time() - started[1]) * 1e3)
-    return {name: Turns(np.array(wall[name]), np.array(cpu[name])) for name in candidates}
+            turns[name].append(timed(run, index))
+    return {name: Turns(*np.array(of_one).T) for name, of_one in turns.items()}
+
+
+def timed(run: Callable[[int], object], index: int) -> Turn:
+    """How long a call takes here, or the Turn that it returns."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = run(index)
+    if isinstance(answer, Turn):
+        return answer
+    return Turn((time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3)
 
 
 def _warm_up(candidates: dict[str, Callable[[int], object]], fewest: int) -> None:
@@ -119,34 +133,48 @@ class Timing:
         )
 
 
-def in_own_process(function: Callable, *arguments):
-    """What a function returns in a fresh process, which has its memory to itself and the environment of this moment.
+class OwnProcess:
+    """A fresh process, with its memory to itself and the environment of this moment; a context manager.
 
-    It is deaf to Ctrl-C, so that there is one traceback and not two, and ends when this process no longer waits for it.
-
-    Raises:
-        ScDepthError: as the function does. BackendError: also when the process ends without an answer, most often
-            because there was not enough memory.
+    It lives as long as the `with` block and is deaf to Ctrl-C, so that there is one traceback and not two.
     """
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(there, function, arguments), daemon=True)
-    child.start()
-    there.close()
-    try:
-        error, result = here.recv()
-    except (EOFError, OSError):
-        child.join()
-        raise BackendError(f"the process that measures {_ending(child.exitcode)}") from None
-    except BaseException:
-        child.kill()
-        raise
-    finally:
-        child.join()
-        here.close()
-    if error is not None:
-        raise error
-    return result
+
+    def __enter__(self) -> OwnProcess:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._child = context.Process(target=_serve, args=(there,), daemon=True)
+        self._child.start()
+        there.close()
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is not None:
+            self._child.kill()
+        self._here.close()
+        self._child.join()
+
+    def call(self, function: Callable, *arguments):
+        """What a function returns there; what it keeps in its module, the next call finds.
+
+        Raises:
+            ScDepthError: as the function does. BackendError: also when the process ends without an answer, most often
+                because there was not enough memory.
+        """
+        try:
+            self._here.send((function, arguments))
+            error, result = self._here.recv()
+        except (EOFError, OSError):
+            self._child.join()
+            raise BackendError(f"the process that measures {_ending(self._child.exitcode)}") from None
+        if error is not None:
+            raise error
+        return result
+
+
+def in_own_process(function: Callable, *arguments):
+    """What a function returns in an OwnProcess of its own; raises as OwnProcess.call does."""
+    with OwnProcess() as process:
+        return process.call(function, *arguments)
 
 
 def memory_alone(what: str, function: Callable, *arguments) -> float | None:
@@ -158,14 +186,19 @@ def memory_alone(what: str, function: Callable, *arguments) -> float | None:
         return None
 
 
-def _answer(there: Connection, function: Callable, arguments: tuple) -> None:
-    """In the fresh process; a bug ends it with the traceback on stderr."""
+def _serve(there: Connection) -> None:
+    """In the fresh process, until nobody calls any more; a bug ends it with the traceback on stderr."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        answer = (None, function(*arguments))
-    except ScDepthError as error:
-        answer = (error, None)
-    there.send(answer)
+    while True:
+        try:
+            function, arguments = there.recv()
+        except EOFError:
+            return
+        try:
+            answer = (None, function(*arguments))
+        except ScDepthError as error:
+            answer = (error, None)
+        there.send(answer)
 
 
 def _ending(code: int) -> str:

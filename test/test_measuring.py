@@ -10,7 +10,7 @@ import torch
 from scdepth_core import measuring
 from scdepth_core.errors import BackendError
 from scdepth_core.machine import MemoryMeter, page_faults, resolve_device
-from scdepth_core.measuring import in_own_process, memory_alone, take_turns
+from scdepth_core.measuring import OwnProcess, Turn, in_own_process, memory_alone, take_turns
 
 CPU = torch.device("cpu")
 
@@ -46,6 +46,11 @@ def test_a_turn_begins_when_the_threads_of_the_one_before_are_idle(monkeypatch):
     assert seen == [0] * 5
 
 
+def test_a_turn_in_another_process_is_what_that_one_measured():
+    turns = take_turns({"there": lambda index: Turn(wall_ms=4.0 + index, cpu_ms=7.0)}, 2, 1)["there"]
+    assert turns.wall_ms.tolist() == [4, 5] and turns.cpu_ms.tolist() == [7, 7]
+
+
 def test_new_memory_is_counted_in_pages():
     """In a process that has freed none, and whatever a page is: of Linux's the largest in use has 2 MB."""
     assert in_own_process(_page_faults_of, 64) >= 32
@@ -61,9 +66,14 @@ def test_the_result_is_that_of_another_process():
     assert in_own_process(os.getpid) != os.getpid()
 
 
-def test_an_error_for_people_comes_through():
-    with pytest.raises(BackendError, match="device 'toaster' is unknown"):
-        in_own_process(resolve_device, "toaster")
+def test_one_process_answers_call_after_call_also_after_an_error_for_people():
+    with OwnProcess() as process:
+        number = process.call(os.getpid)
+        with pytest.raises(BackendError, match="device 'toaster' is unknown"):
+            process.call(resolve_device, "toaster")
+        assert process.call(os.getpid) == number
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,23 +17,25 @@ from scdepth_core.inference.backends.base import Backend
 from scdepth_core.inference.benchmark.accuracy import Accuracy
 from scdepth_core.inference.benchmark.candidates import Network, baseline_network, candidates, networks
 from scdepth_core.inference.benchmark.measurement import (
-    Plain,
     Row,
     load_row,
     measure,
     memory_of,
     note_depth_change,
+    plain_of,
+    plain_turn,
 )
 from scdepth_core.inference.benchmark.report import markdown
 from scdepth_core.inference.estimator_arguments import add_device_argument
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import describe_machine, keep_freed_memory, resolve_device
+from scdepth_core.machine import describe_machine, resolve_device
+from scdepth_core.measuring import OwnProcess
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Every way to run the networks takes turns with plain PyTorch: ResNet-18, eager, float32, the same input. With "
-        "--data, AbsRel against its ground truth stands beside the speed."
+        "Every way to run the networks takes turns with plain PyTorch: ResNet-18, eager, float32, the same input, in a "
+        "process of its own. With --data, AbsRel against its ground truth stands beside the speed."
     )
     parser.add_argument(
         "--weights", type=Path, nargs="+", default=[], help=".safetensors or .ckpt (default: the starter weights)"
@@ -73,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     """Load everything that runs here, let it take turns, print a Markdown table or JSON."""
     if args.rounds < 1 or args.threads < 0:
         raise ConfigError(f"--rounds is {args.rounds} and --threads {args.threads}, expected at least 1 and 0")
-    limit_threads(args.threads)
-    keep_freed_memory()  # for everyone: left alone, plain PyTorch does in one process and not in the next
+    threads = limit_threads(args.threads)
     device = resolve_device(args.device)
     measured = networks(args.weights, args.models, args.size)
     everyone = candidates(args, measured, device)
@@ -86,14 +88,18 @@ def run(args: argparse.Namespace) -> int:
     runs = {candidate.name: loaded[candidate.name][1] for candidate in running}
     network = baseline_network(measured)
     source = network.open()
-    first = measure(Plain(source, device), runs, rows, args.rounds, (source.metadata.height, source.metadata.width))
+    with OwnProcess() as process:
+        baseline = partial(process.call, plain_turn, network, str(device), threads)
+        first = measure(baseline, runs, rows, args.rounds, source.shape[1:3])
     first.network = network.name
     for each in measured:
         of_it = {candidate.name: rows[candidate.name] for candidate in running if candidate.reference == each}
         compare(each, of_it, runs, accuracy, device, first if each == network else Row(each.name))
     if not args.no_memory:
-        for candidate in tqdm(running, unit="row", desc="memory", disable=None):
-            rows[candidate.name].memory_mb = memory_of(candidate)
+        loads = [(first, partial(plain_of, network, str(device)), str(device))]
+        loads += [(rows[candidate.name], candidate.load, candidate.device) for candidate in running]
+        for row, load, where in tqdm(loads, unit="row", desc="memory", disable=None):
+            row.memory_mb = memory_of(row, load, where, source.shape)
     report = {
         "machine": {**machine, "load_average_after": describe_machine(device)["load_average"]},
         "network": {**asdict(source.metadata), "rounds": args.rounds},
@@ -114,11 +120,11 @@ def compare(
 ) -> None:
     """Note in the rows of a network how far they are from it in plain PyTorch; in its own row, how right that is."""
     source = network.open()
-    plain = Plain(source, device)
+    plain = plain_of(network, str(device))
     judged = accuracy is not None and network.untrained is None
     if judged:
         accuracy.note(plain_row, plain, source.metadata)
     for name, row in rows.items():
-        note_depth_change(row, plain, runs[name], (source.metadata.height, source.metadata.width))
+        note_depth_change(row, plain, runs[name], source.shape[1:3])
         if judged:
             accuracy.note(row, runs[name], source.metadata, plain_row.abs_rel)

@@ -1,23 +1,26 @@
 """How fast candidates are, and how much memory they need.
 
-They take turns with the baseline: ResNet-18 as it is trained, eager, float32.
+They take turns with the baseline: ResNet-18 as it is trained, eager, float32, in a process where nothing else is. What
+PyTorch does there is what its users have: here, a candidate may have changed how the process keeps its memory.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 
 from scdepth_core.errors import ScDepthError, first_line
 from scdepth_core.inference.backends.base import Backend, Source
-from scdepth_core.inference.benchmark.candidates import Candidate
+from scdepth_core.inference.benchmark.candidates import Candidate, Network
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
 from scdepth_core.machine import MemoryMeter, cpu_features
-from scdepth_core.measuring import Timing, memory_alone, take_turns
+from scdepth_core.measuring import Timing, Turn, memory_alone, take_turns, timed
 
 WARM_UP = 3
 
@@ -80,16 +83,32 @@ def load_row(candidate: Candidate) -> tuple[Row, Backend | None]:
     return row, ready
 
 
-def measure(baseline: Plain, runs: dict[str, Backend], rows: dict[str, Row], rounds: int, size) -> Row:
+def plain_of(network: Network, device: str) -> Plain:
+    """A network as plain PyTorch runs it."""
+    return Plain(network.open(), torch.device(device))
+
+
+def plain_turn(network: Network, device: str, threads: int, index: int) -> Turn:
+    """A turn of the baseline; for a process of its own, which loads the network at the first."""
+    return timed(_plain_run(network, device, threads), index)
+
+
+@cache
+def _plain_run(network: Network, device: str, threads: int) -> Callable[[int], np.ndarray]:
+    limit_threads(threads)
+    return frame_by_frame(plain_of(network, device), network.open().shape[1:3])
+
+
+def measure(baseline: Callable[[int], object], runs: dict[str, Backend], rows: dict[str, Row], rounds: int, size) -> Row:
     """Fill the rows: every round runs the baseline, then each candidate, on the same frame; returns the baseline's.
 
     Args:
+        baseline: called with the number of the round.
         runs, rows: by the same names; rows without a run are left as they are.
         size: (height, width) of the input.
     """
-    frames = random_frames(*size)
-    everyone = {"": baseline, **runs}
-    turns = take_turns({name: _frame_by_frame(ready, frames) for name, ready in everyone.items()}, rounds, WARM_UP)
+    everyone = {"": baseline, **{name: frame_by_frame(ready, size) for name, ready in runs.items()}}
+    turns = take_turns(everyone, rounds, WARM_UP)
     first = Row("plain PyTorch, eager float32", ratio=1.0)
     for name, row in {"": first, **rows}.items():
         if name in turns:
@@ -97,7 +116,9 @@ def measure(baseline: Plain, runs: dict[str, Backend], rows: dict[str, Row], rou
     return first
 
 
-def _frame_by_frame(ready: Plain | Backend, frames: np.ndarray):
+def frame_by_frame(ready: Plain | Backend, size) -> Callable[[int], np.ndarray]:
+    """What predicts one of a few frames of (height, width), by number."""
+    frames = random_frames(*size)
     return lambda index: ready.predict(frames[index % len(frames)])
 
 
@@ -107,15 +128,15 @@ def note_depth_change(row: Row, plain: Plain, ready: Backend, size) -> None:
     row.max_error, row.mean_error = change.max, change.mean
 
 
-def memory_of(candidate: Candidate) -> float | None:
-    """Peak memory, MB, of a fresh process that runs three frames; None where it cannot be told."""
-    return memory_alone(candidate.name, _peak_of_run, candidate, torch.get_num_threads())
+def memory_of(row: Row, load: Callable[[], Plain | Backend], device: str, shape: tuple[int, ...]) -> float | None:
+    """Peak memory, MB, of a fresh process that loads what a row shows and runs three frames; None if it is unknown."""
+    return memory_alone(row.name, _peak_of_run, load, device, shape, torch.get_num_threads())
 
 
-def _peak_of_run(candidate: Candidate, threads: int) -> float:
+def _peak_of_run(load: Callable[[], Plain | Backend], device: str, shape: tuple[int, ...], threads: int) -> float:
     limit_threads(threads)
-    memory, shape = MemoryMeter(torch.device(candidate.device)), candidate.network.open().shape
-    ready = candidate.load()
+    memory = MemoryMeter(torch.device(device))
+    ready = load()
     for _ in range(WARM_UP):
         ready.predict(np.zeros(shape, np.uint8))
     return memory.peak(ready.device)
