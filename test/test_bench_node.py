@@ -104,6 +104,27 @@ def test_figures_of_a_spell_count_what_was_measured_only():
     assert (row["reached_share"], row["cpu_ms"], row["network_in_node_ms"]) == (1, 250, 8)
 
 
+@pytest.mark.parametrize(
+    ("rate", "sent_hz", "depth_hz", "expected"),
+    [
+        (60, 59.98, 59.98, (59.98, True)),  # a camera of the wanted rate, whose frames all came
+        (60, 59.98, 58.0, (59.98, False)),
+        (90, 90.0, 60.5, (60.0, True)),
+        (0, 500.0, 59.0, (60.0, False)),  # as fast as possible
+        (30, 30.0, 30.0, None),  # says nothing of 60 Hz
+    ],
+)
+def test_a_rate_is_asked_of_a_node_whose_camera_is_that_fast(rate, sent_hz, depth_hz, expected):
+    milliseconds = {"median": 7.0}
+    network = {"device": "cpu", "encoder": "mobilenet_v3_small", "precision": "float32"}
+    network |= {"milliseconds": milliseconds, "cpu_milliseconds": milliseconds}
+    row = {"rate": rate, "sent_hz": sent_hz, "depth_hz": depth_hz, "reached_share": 1.0, "cpu_ms": 9.0}
+    row |= {"latency_p50_ms": 9.0, "latency_p95_ms": 12.0}
+    found = goals({"network": network, "dds": {"node": [row], "relay": row}})
+    of_rate = [(goal.bound, goal.met) for goal in found if goal.what.startswith("depth and cloud")]
+    assert of_rate == ([] if expected is None else [expected])
+
+
 def programs(pid: int) -> set[str]:
     """Children of a process that run a module of ours, by process id."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -68,8 +68,10 @@ def _goals_of_transport(dds: dict, network: dict) -> list[Goal]:
     if fastest["cpu_ms"] is not None:
         threads = 1e-3 * (fastest["cpu_ms"] - cpu) * fastest["depth_hz"]
         found.append(Goal(f"CPU besides the network, {_hertz(fastest)}", threads, 1.0, "threads"))
-    if hertz := _wanted_hertz(network):
-        found.append(Goal(f"depth and cloud, {_hertz(fastest)}", fastest["depth_hz"], hertz, "Hz", True))
+    hertz = _wanted_hertz(network)
+    if hertz and not 0 < fastest["rate"] < hertz:
+        bound = min(hertz, fastest["sent_hz"])  # of a camera at just that rate all its frames
+        found.append(Goal(f"depth and cloud, {_hertz(fastest)}", fastest["depth_hz"], bound, "Hz", True))
     return found
 
 
