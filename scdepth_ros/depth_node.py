@@ -1,7 +1,7 @@
 """depth_node: camera images in; metric depth, clouds and coloured depth out.
 
-A lifecycle node with two threads. The spinning one receives messages and answers services; the inference thread takes
-the newest image and publishes what comes of it. PyTorch is imported on configure, not before.
+A lifecycle node with two threads. The spinning one receives messages and answers services; the inference thread loads
+the network, takes the newest image and publishes what comes of it. PyTorch is imported on configure, not before.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class DepthNode(LifecycleNode):
         self._processor = None
         self._outputs: DepthOutputs | None = None
         self._inputs: CameraInputs | None = None
-        self._worker: FrameWorker | None = None
+        self._worker = FrameWorker()
         self._model = self._failure = ""
         self._live = LiveSettings(
             self,
@@ -125,13 +125,14 @@ class DepthNode(LifecycleNode):
     def close(self) -> None:
         """Stop for good, in any state; a frame in flight gets a second."""
         self._stop(EXIT_TIMEOUT)
+        self._worker.end()
         self.destroy_node()
 
     # Work
 
     def _load(self) -> None:
         self._outputs = DepthOutputs(self)
-        self._processor = self._load_processor()
+        self._processor = self._worker.call(self._load_processor)
         self.get_logger().info(f"configured with {self._model}")
         if not self._processor.pipeline.is_metric:
             self.get_logger().warning(
@@ -141,7 +142,7 @@ class DepthNode(LifecycleNode):
 
     def _open(self) -> None:
         self._statistics.restart()
-        self._worker = FrameWorker(self._processor.handle)
+        self._worker.start(self._processor.handle)
         self._processor.open(self)
         settings = self._live.current
         transport, sync = settings.image_transport, settings.camera_info_sync
@@ -181,10 +182,12 @@ class DepthNode(LifecycleNode):
             self._inputs = None
         if self._processor is not None:
             self._processor.close()
-        if self._worker is not None and self._worker.close():
+        if self._worker.close():
             self._statistics.count("frames_dropped")
-        finished = self._worker is None or self._worker.stop(timeout)
-        self._worker = None
+        finished = self._worker.stop(timeout)
+        if not finished:  # whatever comes next needs one that answers
+            self._worker.end()
+            self._worker = FrameWorker()
         return finished
 
     def _free(self) -> None:
@@ -198,7 +201,7 @@ class DepthNode(LifecycleNode):
             torch.cuda.empty_cache()
 
     def _on_image(self, msg) -> None:
-        if self._worker is None:  # deactivated while this message was on its way
+        if self._inputs is None:  # deactivated while this message was on its way
             return
         stamp = msg.header.stamp  # rclpy's Time would raise for a negative one
         self._statistics.image_arrived(self.get_clock().now().nanoseconds * 1e-9 - stamp.sec - stamp.nanosec * 1e-9)

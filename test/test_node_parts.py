@@ -54,7 +54,8 @@ def test_the_worker_takes_the_newest_and_finishes_what_it_began():
         go.wait(5)
         done.append(item)
 
-    worker = FrameWorker(handle)
+    worker = FrameWorker()
+    worker.start(handle)
     worker.submit("first")
     started.wait(5)
     assert [worker.submit(item) for item in ("second", "third")] == [False, True]
@@ -63,13 +64,44 @@ def test_the_worker_takes_the_newest_and_finishes_what_it_began():
     assert worker.submit("late") is False
 
 
-def test_a_worker_that_hangs_is_reported():
+def test_one_thread_loads_the_network_and_runs_it_each_time_the_node_is_active():
+    worker, threads = FrameWorker(), []
+    threads.append(worker.call(threading.current_thread))
+    for _ in range(2):
+        handled = threading.Event()
+        worker.start(lambda _: (threads.append(threading.current_thread()), handled.set()))
+        worker.submit("frame")
+        assert handled.wait(5) and worker.stop(5)
+    worker.end()
+    threads[0].join(5)
+    assert len(threads) == 3 and len(set(threads)) == 1 and threads[0] is not threading.current_thread()
+    assert not threads[0].is_alive()
+
+
+def test_what_cannot_be_loaded_is_raised_where_it_was_asked_for():
+    worker = FrameWorker()
+    with pytest.raises(ConfigError, match="no such file"):
+        worker.call(lambda: _raise(ConfigError("no such file")))
+    assert worker.call(lambda: "and on it goes") == "and on it goes"
+    worker.end()
+
+
+def _raise(error):
+    raise error
+
+
+def test_a_worker_that_hangs_is_reported_and_ends_when_it_can():
     release = threading.Event()
-    worker = FrameWorker(lambda _: release.wait(5))
+    worker = FrameWorker()
+    thread = worker.call(threading.current_thread)
+    worker.start(lambda _: release.wait(5))
     worker.submit("stuck")
     time.sleep(0.05)
     assert worker.stop(0.05) is False
+    worker.end()
     release.set()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 class Clock:
