@@ -38,7 +38,7 @@ PSEUDO_DEPTH = [ONNXRUNTIME, "transformers>=4.45", "pillow>=10"]
 TRAJECTORIES = ["evo>=1.31,<2"]
 # Encoders beyond ResNet: --model.encoder timm/NAME.
 TIMM = ["timm>=1.0.20,<2"]
-# Faster inference than PyTorch's. On CUDA, put onnxruntime-gpu in the place of onnxruntime.
+# Faster inference than PyTorch's. On CUDA uninstall onnxruntime and install onnxruntime-gpu, which share a folder.
 ONNX = ["onnx>=1.18,<2", "onnxscript>=0.5,<1", ONNXRUNTIME]
 OPENVINO = ["openvino>=2026.0,<2027", "nncf>=3.0,<4"]
 NCNN = ["ncnn>=1.0.20260114,<1.0.20270000", "pnnx>=20260112,<20270000"]

@@ -17,8 +17,8 @@ import torch
 from scdepth_core.errors import BackendError
 
 LIBRARIES = (
-    *("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "ncnn", "pnnx", "numpy"),
-    "opencv-python",
+    *("scdepth_ros", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "openvino", "nncf", "ncnn", "pnnx"),
+    *("numpy", "opencv-python"),
 )
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -83,7 +83,7 @@ def describe_machine(device: torch.device) -> dict:
         "cpu_features": sorted(cpu_features()),
         "device": device_name(device),
         "system": platform.platform(),
-        "versions": {"python": platform.python_version(), **_installed()},
+        "versions": {"python": platform.python_version(), **_installed(), **_of_cuda(device)},
         "load_average": round(os.getloadavg()[0], 2),
     }
 
@@ -126,7 +126,7 @@ class MemoryMeter:
         self._free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
     def peak(self, device: torch.device) -> float:
-        """MB, on the device where it did run: the most that was ever resident; of CUDA all that is held.
+        """MB, on the device where it did run: the most that was ever resident; of CUDA all beside its own context.
 
         ONNX Runtime and TensorRT have allocators of their own, of which PyTorch knows nothing, and PyTorch's keeps
         what it once needed.
@@ -147,6 +147,13 @@ def _peak_resident() -> int:
     if most:
         return int(most[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _of_cuda(device: torch.device) -> dict[str, str]:
+    """What PyTorch computes with on a GPU."""
+    if device.type != "cuda":
+        return {}
+    return {"CUDA": torch.version.cuda, "cuDNN": str(torch.backends.cudnn.version())}
 
 
 def _installed() -> dict[str, str]:

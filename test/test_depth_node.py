@@ -44,7 +44,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def node(weights, bench):
     """An active depth_node, which has to survive all tests that use it."""
-    process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-p", f"weights:={weights}")
+    process = RosProcess("scdepth_ros.depth_node", "--ros-args", "-p", f"weights:={weights}", "-p", "device:=cpu")
     process.wait_for_output("waiting for images")
     bench.wait_until_heard()
     bench.diagnostics()

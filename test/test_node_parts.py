@@ -68,9 +68,8 @@ def test_one_thread_loads_the_network_and_runs_it_each_time_the_node_is_active()
     worker, threads = FrameWorker(), []
     threads.append(worker.call(threading.current_thread))
     for _ in range(2):
-        handled = threading.Event()
-        worker.start(lambda _: (threads.append(threading.current_thread()), handled.set()))
-        worker.submit("frame")
+        worker.start(lambda handled: (threads.append(threading.current_thread()), handled.set()))
+        worker.submit(handled := threading.Event())
         assert handled.wait(5) and worker.stop(5)
     worker.end()
     threads[0].join(5)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,9 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import load_weights
+from scdepth_core.errors import TrainingError
 from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
 from scdepth_core.losses import ConsistencyOptions, view_synthesis
 from scdepth_core.training import base, validation
+from scdepth_core.training.nan_guard import NanGuard
 from scdepth_core.training.timed_step import moving_batch
 from scdepth_core.training.v1 import SCDepthV1
 from scdepth_core.training.versions import VERSIONS
@@ -154,6 +157,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tiny_data, 
     kept = torch.load(path, weights_only=True)
     assert kept["batch"]["images"].shape == (2, 3, 3, 64, 64) and kept["batch"]["K"].shape == (2, 3, 3)
     assert not (out / "checkpoints").exists() and not list(out.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("halvings", "stops"), [(16, False), (17, True)])
+def test_float16_whose_scale_only_falls_stops_the_run(tmp_path, halvings, stops):
+    """Infinite gradients are right for some steps; the scaler begins at 2^16 and halves it for each."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0 ** (16 - halvings))
+    trainer = SimpleNamespace(
+        precision="16-mixed", precision_plugin=SimpleNamespace(scaler=scaler), global_step=7, global_rank=0
+    )
+    guard = NanGuard(tmp_path)
+    guard.on_train_batch_start(trainer, None, {"images": torch.zeros(1)}, 0)
+    guard.on_before_backward(trainer, None, torch.tensor(0.5))
+    expected = pytest.raises(TrainingError, match="the gradient of step 7 is not finite")
+    with expected if stops else contextlib.nullcontext():
+        guard.on_after_backward(trainer, None)
+    assert (tmp_path / "bad_batch_step7_rank0.pt").exists() == stops
 
 
 def test_the_bar_shows_images_a_second(tiny_data, tmp_path, capsys):

@@ -90,14 +90,14 @@ def inverse_rotation_warp(image: Tensor, angles: Tensor, K: Tensor) -> tuple[Ten
 def sample(image: Tensor, pixels: Tensor, padding: str = "zeros") -> Tensor:
     """Bilinear values of (B, C, H, W) at pixels (B, 2, H', W'); integer coordinates hit pixel centres."""
     height, width = image.shape[-2:]
-    size = torch.tensor([width, height], device=pixels.device, dtype=pixels.dtype)
-    grid = (2 * pixels.permute(0, 2, 3, 1) + 1) / size - 1  # (B, H', W', 2)
+    u, v = pixels.unbind(1)
+    grid = torch.stack([(2 * u + 1) / width - 1, (2 * v + 1) / height - 1], dim=-1)  # (B, H', W', 2)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 def _sample_reference(image: Tensor, pixels: Tensor) -> Tensor:
     """Sample with coordinates divided by (W - 1, H - 1) under align_corners=False: up to half a pixel off."""
     height, width = image.shape[-2:]
-    size = torch.tensor([width - 1, height - 1], device=pixels.device, dtype=pixels.dtype)
-    grid = 2 * pixels.permute(0, 2, 3, 1) / size - 1
+    u, v = pixels.unbind(1)
+    grid = torch.stack([2 * u / (width - 1) - 1, 2 * v / (height - 1) - 1], dim=-1)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

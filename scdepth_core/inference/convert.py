@@ -20,6 +20,7 @@ from scdepth_core.inference.backends.libraries import import_optional, unreporte
 from scdepth_core.inference.lean import LeanDepthNet
 
 INPUT, OUTPUT = "pixels", "depth"
+OPSET = 18  # of ONNX; from 19 to 23 ONNX Runtime's CUDA provider leaves padding to the CPU (its issue 26393)
 FILE_FORMAT = "scdepth-export-1"
 ENTRY = "scdepth"  # under which a file keeps what describe() says
 
@@ -56,7 +57,12 @@ def onnx_bytes(source: Source, precision: str) -> bytes:
         import_optional(module, "onnx", "conversion to ONNX")
     with quiet():
         program = torch.onnx.export(
-            exported_program(source, precision), dynamo=True, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
+            exported_program(source, precision),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
         )
     model = program.model_proto
     model.metadata_props.add(key=ENTRY, value=describe(source, precision))

@@ -27,7 +27,7 @@ from scdepth_core.inference.backends.base import Source
 from scdepth_core.machine import device_name
 
 KEPT = 8  # entries; the least recently used goes first
-FORMAT = 2  # raise it when the same key would mean another payload
+FORMAT = 3  # raise it when the same key would mean another payload
 _ENTRY = re.compile(r"[0-9a-f]{24}(\.engine)?")
 Opened = TypeVar("Opened")
 

@@ -46,7 +46,8 @@ class LeanDepthNet(nn.Module):
             self.network.decoder.last.float()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        image = pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift  # channels last, as pixels lie in memory
+        # channels last, as pixels lie in memory; float first, because TensorRT does nothing else with uint8
+        image = pixels.float().permute(0, 3, 1, 2) * self.scale - self.shift
         return self.network(image.to(self.dtype))[:, 0].float()
 
 

@@ -35,7 +35,14 @@ def normal_matching_loss(normals: Tensor, reference: Tensor, known: Tensor | Non
 
 
 def sobel(values: Tensor) -> Tensor:
-    """Gradients (B, C, 2, H, W) along x and y, a pixel, of (B, C, H, W)."""
-    kernel = values.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-    padded = F.pad(values, [1] * 4, mode="replicate").flatten(0, 1)[:, None]
-    return F.conv2d(padded, torch.stack([kernel, kernel.T])[:, None]).unflatten(0, values.shape[:2])
+    """Gradients (B, C, 2, H, W) along x and y, a pixel, of (B, C, H, W).
+
+    Sums, not a convolution, which on a GPU rounds to the 10 bits of TF32 before it subtracts neighbours, and on a CPU
+    takes seven times as long.
+    """
+    padded = F.pad(values, [1] * 4, mode="replicate")
+    smooth_y = (padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]) / 8
+    smooth_x = (padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]) / 8
+    along_x = smooth_y[..., 2:] - smooth_y[..., :-2]
+    along_y = smooth_x[..., 2:, :] - smooth_x[..., :-2, :]
+    return torch.stack([along_x, along_y], dim=2)

@@ -94,4 +94,5 @@ def rotation_equivariance_loss(before: Tensor, turned: Tensor, drawn: Tensor) ->
     expected = euler_to_matrix(drawn).transpose(-1, -2) @ euler_to_matrix(before)
     left = euler_to_matrix(turned) @ expected.transpose(-1, -2)
     twice_the_axis = left - left.transpose(-1, -2)  # x, y, z at (2, 1), (0, 2), (1, 0), times the sine of the angle
-    return twice_the_axis[..., [2, 0, 1], [1, 2, 0]].abs().mean() / 2
+    x, y, z = twice_the_axis[..., 2, 1], twice_the_axis[..., 0, 2], twice_the_axis[..., 1, 0]
+    return torch.stack([x, y, z]).abs().mean() / 2

@@ -10,12 +10,15 @@ import torch
 from scdepth_core.errors import TrainingError
 from scdepth_core.training.checkpoint_io import save_whole
 
+SMALLEST_SCALE = 1.0  # of a loss in float16; the scaler begins at 65,536
+
 
 class NanGuard(pl.Callback):
     """Looks at the gradients before each optimisation step; the weights stay as they were.
 
     A gradient is not finite where its loss is not, so one look covers both. In float16, infinite gradients are how the
-    loss scaler finds its scale, and it leaves such steps out itself: there only the loss counts.
+    loss scaler finds its scale, and it leaves such steps out itself. There the loss counts, and the scale: one below 1
+    was halved step after step, because gradients that are NaN are so at any scale.
 
     Args:
         folder: where the batch goes, as bad_batch_step<N>_rank<R>.pt: a dict that torch.load reads with weights_only.
@@ -33,7 +36,9 @@ class NanGuard(pl.Callback):
 
     def on_after_backward(self, trainer, pl_module) -> None:
         finite = self._loss.isfinite()
-        if trainer.precision != "16-mixed":
+        if trainer.precision == "16-mixed":
+            finite = finite & (trainer.precision_plugin.scaler.get_scale() >= SMALLEST_SCALE)
+        else:
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             finite = finite & torch.nn.utils.get_total_norm(gradients).isfinite()
         if finite:

@@ -45,10 +45,11 @@ class Step:
         if plain:
             options = {"batch_frames": False, "winograd": False, "channels_last": False}
         self.module = VERSIONS[version](pretrained="none", **options).to(device)
-        if not plain:
-            self.module.use_quick_layers()  # as setup does for the trainer
+        if not plain:  # as the trainer has it
+            self.module.use_quick_layers()
+            torch.backends.cudnn.benchmark = True
         self.batch, self.device, self.plain = batch, device, plain
-        self.optimizer = self.module.adam(fused=None if plain else True)
+        self.optimizer = self.module.adam(fused=None if plain or precision == "16-mixed" else True)  # as the trainer
         self.mixed = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}[precision]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.mixed is torch.float16)
         self.first_loss: float | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -122,6 +123,9 @@ def run(arguments: list[str]) -> None:
     keep_freed_memory()
     pl.seed_everything(settings.seed, verbose=False)
     settings.trainer.precision = chosen_precision(settings.trainer.precision, settings.trainer.accelerator)
+    if settings.trainer.benchmark is None and not settings.trainer.deterministic:
+        settings.trainer.benchmark = True  # every batch has one shape: cuDNN may measure what is fastest for it
+    torch.set_float32_matmul_precision("highest")  # pixels go through matrices: TF32 moves them by a tenth
     built = parser.instantiate(settings)
     built.samples.first_epoch = first_epoch
     best, last = _checkpoints(settings)

@@ -154,7 +154,8 @@ class SCDepthV2(SCDepthModule):
         true = drawn_rotation(len(frames), TRUSTED_ROTATION[1], self.step_generator(), frames.device)
         ((known, seen),) = self.turn([frames], [true], K)
         found = self.rectify_net(self.shown(known, seen, frames), frames).float()
-        left = rotation_angle(euler_to_matrix(found.detach()) @ euler_to_matrix(true).transpose(1, 2))
+        with torch.autocast(self.device.type, enabled=False):
+            left = rotation_angle(euler_to_matrix(found.detach()) @ euler_to_matrix(true).transpose(1, 2))
         return StepLoss(
             {"rotation_consistency": rotation_consistency_loss(found, true)},
             seen.float().mean(),

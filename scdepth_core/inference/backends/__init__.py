@@ -108,7 +108,10 @@ def _where_it_runs(kind: Kind, cuda: torch.device) -> torch.device:
     """For device auto: the CPU where this backend, or its library as it is installed, has nothing for CUDA."""
     missing = kind.load().missing(cuda) if kind.cpu and kind.cuda else ""
     if missing:
-        logger.warning("%s, so the network runs on the CPU – pip install onnxruntime-gpu for CUDA", missing)
+        logger.warning(
+            "%s, so the network runs on the CPU – for CUDA pip uninstall onnxruntime, then pip install onnxruntime-gpu",
+            missing,
+        )
     return torch.device("cpu") if missing or not kind.cuda else cuda
 
 

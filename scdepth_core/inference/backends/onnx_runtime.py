@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
+import shutil
+from contextlib import suppress
 from types import ModuleType
 
 import numpy as np
@@ -13,7 +17,10 @@ from scdepth_core.inference.backends.libraries import failures_explained, import
 from scdepth_core.inference.convert import onnx_bytes
 from scdepth_core.inference.engine_cache import engine, engine_folder, engine_key
 
-LIBRARIES = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+LIBRARIES = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tensorrt")
+FOR_CUDA = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"  # they share a folder
+
+logger = logging.getLogger(__name__)
 
 
 class OnnxRuntime(Backend):
@@ -26,7 +33,7 @@ class OnnxRuntime(Backend):
         self._library, self._provider = self._on(device)
         super().__init__(source, device, precision)
         if missing := self.missing(device):
-            raise BackendError(f"{missing} – pip install onnxruntime-gpu, or choose another backend or device")
+            raise BackendError(f"{missing} – {FOR_CUDA}, or choose another backend or device")
         key = engine_key(source, self.name, device, precision, LIBRARIES)
         self._providers = self._wanted_providers(key)
         with failures_explained(self.name):
@@ -37,7 +44,8 @@ class OnnxRuntime(Backend):
         self._input = self._session.get_inputs()[0].name
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._input: pixels})[0]
+        with failures_explained(self.name):
+            return self._session.run(None, {self._input: pixels})[0]
 
     def _wanted_providers(self, key: dict) -> list[tuple[str, dict]]:
         if self.device.type == "cpu":
@@ -79,7 +87,8 @@ class OnnxRuntime(Backend):
     def _does_not_start(self, reason: str = "") -> BackendError:
         return BackendError(
             f"{self._provider} of onnxruntime does not start on {self.device}{reason} – check that its CUDA, cuDNN "
-            "or TensorRT libraries are installed, or choose another backend"
+            "or TensorRT libraries are installed, for the same major version of CUDA (onnxruntime-gpu 1.27 and newer: "
+            "13), or choose another backend"
         )
 
 
@@ -90,7 +99,22 @@ class TensorRT(OnnxRuntime):
     on_cuda = "TensorrtExecutionProvider"
 
     def _wanted_providers(self, key: dict) -> list[tuple[str, dict]]:
-        options, folder = {"device_id": self.device.index or 0}, engine_folder(key)
-        if folder is not None:
-            options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+        options = {"device_id": self.device.index or 0, "trt_fp16_enable": self.precision == "float16"}
+        self._folder = engine_folder(key)
+        if self._folder is not None:
+            options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(self._folder)}
         return [(self._provider, options), *super()._wanted_providers(key)]
+
+    def _open(self, model: bytes):
+        """A session; engines of another TensorRT, which may come with the system and in no key, are made again."""
+        with suppress(ImportError):
+            importlib.import_module("tensorrt")  # as pip installs it, the provider finds its libraries only after this
+        try:
+            return super()._open(model)
+        except Exception as error:  # of whatever kind
+            if self._folder is None or not any(self._folder.iterdir()):
+                raise
+            logger.warning("the TensorRT engine in '%s' does not start (%s), it is made again", self._folder, error)
+            shutil.rmtree(self._folder)
+            self._folder.mkdir()
+            return super()._open(model)

@@ -26,6 +26,8 @@ class Eager(Backend):
         use_tiled_elu(self.network)
         if device.type == "cpu":
             keep_freed_memory()
+        else:
+            choose_algorithms_by_time()
 
     @torch.inference_mode()
     def predict(self, pixels: np.ndarray) -> np.ndarray:
@@ -58,18 +60,20 @@ class CudaGraph(Backend):
 
     def __init__(self, source: Source, device: torch.device, precision: str):
         super().__init__(source, device, precision)
+        choose_algorithms_by_time()
         network = LeanDepthNet(source.network, source.metadata, precision).to(device)
         with torch.inference_mode(), torch.cuda.device(device):  # pinned memory, too, is some device's
             self._pixels = torch.zeros(source.shape, dtype=torch.uint8, device=device)
             self._pinned_pixels = torch.zeros(source.shape, dtype=torch.uint8, pin_memory=True)
             self._stream = torch.cuda.Stream(device)
             self._graph = torch.cuda.CUDAGraph()
+            self._done = torch.cuda.Event(blocking=True)  # who waits for it sleeps; for a stream, a core is kept busy
             self._stream.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(self._stream):
                 for _ in range(3):  # cuDNN chooses its algorithms, memory is taken: none of it may be recorded
                     network(self._pixels)
             self._stream.synchronize()
-            with torch.cuda.graph(self._graph, stream=self._stream):
+            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._depth = network(self._pixels)
             self._pinned_depth = torch.zeros(source.shape[:3], dtype=torch.float32, pin_memory=True)
         self._network = network  # the graph reads its weights
@@ -81,5 +85,11 @@ class CudaGraph(Backend):
             self._pixels.copy_(self._pinned_pixels, non_blocking=True)
             self._graph.replay()
             self._pinned_depth.copy_(self._depth, non_blocking=True)
-        self._stream.synchronize()
+            self._done.record()
+        self._done.synchronize()
         return self._pinned_depth.numpy()
+
+
+def choose_algorithms_by_time() -> None:
+    """Let cuDNN measure its algorithms for each shape that comes for the first time: every frame has the same."""
+    torch.backends.cudnn.benchmark = True

@@ -99,7 +99,9 @@ def _plain_run(network: Network, device: str, threads: int) -> Callable[[int], n
     return frame_by_frame(plain_of(network, device), network.open().shape[1:3])
 
 
-def measure(baseline: Callable[[int], object], runs: dict[str, Backend], rows: dict[str, Row], rounds: int, size) -> Row:
+def measure(
+    baseline: Callable[[int], object], runs: dict[str, Backend], rows: dict[str, Row], rounds: int, size
+) -> Row:
     """Fill the rows: every round runs the baseline, then each candidate, on the same frame; returns the baseline's.
 
     Args:
