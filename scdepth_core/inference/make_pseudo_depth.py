@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -52,11 +53,12 @@ def run(args: argparse.Namespace) -> int:
     jobs = [(path, args.out / scene.name / f"{path.stem}.png") for scene in scenes for path in scene.images]
     missing = [(image, target) for image, target in jobs if not target.exists()]
     model = load_model(args.model, args.input_size, args.device)
-    if missing:  # a model that cannot make the first map leaves no note, so the folder stays free for another
-        pseudo_depth(model, missing[0][0])
+    maps = (to_units(pseudo_depth(model, image)) for image, _ in missing)
+    first = list(islice(maps, 1))  # a model that cannot make it leaves no note, so the folder stays free for another
     note_model(args.out, args.model, args.input_size)
-    for image, target in tqdm(missing, unit="image", desc="pseudo depth", disable=None):
-        save_png(target, to_units(pseudo_depth(model, image)))
+    maps = tqdm(chain(first, maps), total=len(missing), unit="image", desc="pseudo depth", disable=None)
+    for (_, target), units in zip(missing, maps):
+        save_png(target, units)
     summary = {"out": str(args.out), "written": len(missing), "kept": len(jobs) - len(missing)}
     if args.json:
         print(json.dumps(summary))

@@ -12,7 +12,7 @@ from scdepth_core.checkpoint import load_network_state, load_networks, network_s
 from scdepth_core.geometry.camera import scale_intrinsics
 from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
 from scdepth_core.geometry.warping import inverse_rotation_warp
-from scdepth_core.machine import resolve_device
+from scdepth_core.machine import keep_freed_memory, resolve_device
 from scdepth_core.networks import PoseNet, RectifyNet
 from scdepth_core.networks.normalization import normalize, resize_for_network
 from scdepth_core.weights_metadata import WeightsMetadata
@@ -31,6 +31,8 @@ class MotionEstimator:
         self.metadata, self.device = metadata, device
         self.pose_net = pose_net.to(device).eval()
         self.rectify_net = None if rectify_net is None else rectify_net.to(device).eval()
+        if device.type == "cpu":
+            keep_freed_memory()
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str = "auto") -> MotionEstimator:
