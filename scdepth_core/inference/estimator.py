@@ -21,6 +21,8 @@ class DepthEstimator:
         estimator = DepthEstimator.load("weights.safetensors")
         depth = estimator.predict(rgb)  # (H, W) float32, network units
 
+    Load it in the thread that predicts: what libraries prepare belongs to a thread, and another one is slower.
+
     Attributes:
         backend: what runs the network; its name, precision and device say how.
         metadata: of the weights: input size, training data, metres_per_unit.
