@@ -24,5 +24,8 @@ def require_packages(wanted_by: str, *names: str) -> None:
         ConfigError: when a package is not installed.
     """
     if missing := [name for name in names if package_prefix(name) is None]:
-        packages = f"package{'s' * (len(missing) > 1)} {', '.join(missing)}"
-        raise ConfigError(f"{wanted_by} needs the ROS {packages}, not found – install it, or source its setup file")
+        packages, them = ("package", "it") if len(missing) == 1 else ("packages", "them")
+        raise ConfigError(
+            f"{wanted_by} needs the ROS {packages} {', '.join(missing)}, not found – install {them}, or source the "
+            f"setup file that has {them}"
+        )

@@ -221,7 +221,7 @@ def test_a_batch_with_a_wrong_value_changes_nothing(results, bench):
         ({"metres_per_unit": 3.0, "min_depth": 9.0, "max_depth": 4.0}, "min_depth is 9 and max_depth is 4"),
         ({"metres_per_unit": 3.0, "depth_encoding": "64FC1"}, "32FC1 or 16UC1"),
         ({"metres_per_unit": -3.0}, "metres_per_unit"),
-        ({"metres_per_unit": 3.0, "device": "cpu"}, "deactivate and clean it up first"),
+        ({"metres_per_unit": 3.0, "device": "auto"}, "deactivate and clean it up first"),
         ({"autostart": False}, "read-only"),
     ]:
         result = set_parameters(bench, atomically=True, **values)

@@ -154,6 +154,7 @@ def test_launch_files_are_python(file):
 
 LAUNCH = """
 import sys
+from pathlib import Path
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessIO
@@ -162,6 +163,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 arguments = [tuple(argument.split(":=")) for argument in sys.argv[2:]]
 def seen(event):
     sys.stderr.write(event.text.decode())
+    if b"waiting for images" in event.text:
+        sys.stderr.write(Path(f"/proc/{event.pid}/environ").read_text().replace(chr(0), chr(10)))
     if b"waiting for images" in event.text or b"cannot configure" in event.text:
         return [Shutdown(reason="seen enough")]
 service = LaunchService()
@@ -173,23 +176,37 @@ sys.exit(service.run())
 """
 
 
-@needs_ros
-@needs_launch
-def test_the_launch_file_starts_a_configured_node(tmp_path):
+def started_by_launch(folder, *arguments) -> str:
+    """What a launched node says until it is active or cannot configure, then its environment where it is active."""
     from ros_harness import DOMAIN
 
-    missing = tmp_path / "missing.safetensors"
-    arguments = [f"weights:={missing}", "namespace:=robot", "image:=/cam/image_raw", "log_level:=warn"]
     run = subprocess.run(
         [sys.executable, "-c", LAUNCH, str(LAUNCH_FILE), *arguments],
-        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(tmp_path)},
-        cwd=tmp_path,
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(folder)},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert run.returncode == 0, run.stderr
-    assert f"[robot.depth_node]: cannot configure: weights '{missing}' do not exist" in run.stderr, run.stderr
+    return run.stderr
+
+
+@needs_ros
+@needs_launch
+def test_the_launch_file_starts_a_configured_node(tmp_path):
+    missing = tmp_path / "missing.safetensors"
+    said = started_by_launch(tmp_path, f"weights:={missing}", "namespace:=robot", "log_level:=warn")
+    assert f"[robot.depth_node]: cannot configure: weights '{missing}' do not exist" in said, said
+
+
+@needs_ros
+@needs_launch
+def test_the_launched_node_has_its_topics_and_the_transport_settings(tmp_path, untrained_weights):
+    said = started_by_launch(tmp_path, f"weights:={untrained_weights}", "namespace:=robot", "image:=/cam/image_raw")
+    assert "[robot.depth_node]: waiting for images on /cam/image_raw" in said, said
+    for name, value in transport_env({}).items():
+        assert f"\n{name}={os.environ.get(name, value)}\n" in said, said
 
 
 @needs_launch
