@@ -12,12 +12,12 @@ def limit_threads(threads: int = 0) -> int:
     """Set the threads of this process; call it before a backend is loaded, which takes its number from PyTorch.
 
     A network with a thread for every core starves whatever else runs there, DDS first, and then itself: its threads
-    wait for each other, and OpenMP's do so spinning. Measured with the starter network on 2 cores that another program
-    kept busy (load average 5 to 9), median of a frame, CPU time and time until it was done:
+    wait for each other. ResNet-18 at 320x256 on 2 cores that two other programs kept busy (load average 4), median of
+    a frame and its CPU time:
 
-    - PyTorch, 1 thread: 30 ms and 0.1 s; 2 threads: 426 ms and 13.5 s.
-    - OpenVINO, 1 thread: 16 ms and 0.06 s; 2 threads: 18 ms and 0.8 s.
-    - ncnn (load average 3), 1 thread: 28 ms and 0.04 s; 2 threads: 126 ms and 0.25 s.
+    - PyTorch, 1 thread: 128 and 67 ms; 2 threads: 100 and 82 ms, 167 and 247 without `wait_briefly` of openmp.py.
+    - ncnn, 1 thread: 87 and 44 ms; 2 threads: 189 and 70 ms, 1,172 and 519 without it.
+    - OpenVINO, 1 thread: 50 and 48 ms; 2 threads: 40 and 55 ms.
 
     So the network leaves a core to receiving, publishing and the rest of the robot. Every backend takes this number
     when it is loaded, and ONNX Runtime's threads are told not to spin between frames. OpenCV gets one thread: a second
