@@ -24,6 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from scdepth_core.errors import BagError, ConfigError
 from scdepth_ros.bag_writer import BagWriter
 from scdepth_ros.recording.motion_gate import MotionGate
+from scdepth_ros.recording.serialized import IMAGE_TYPES
 from scdepth_ros.recording.session import MEGABYTE, RecordingSession
 from scdepth_ros.recording.topic_recorder import TopicRecorder
 from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_program, topic_name
@@ -112,7 +113,7 @@ def _record(node, args: argparse.Namespace) -> int:
             f"'{writer.partial}' could not be written ({error.strerror or error}){kept * writer.partial.exists()}"
         ) from error
     _tell_end(args, writer, session, recorder, reason)
-    return 0
+    return 1 if recorder.unwatchable else 0
 
 
 def _gate(args: argparse.Namespace, names: list[str], node) -> MotionGate | None:
@@ -126,13 +127,18 @@ def _gate(args: argparse.Namespace, names: list[str], node) -> MotionGate | None
 
 
 class _Recorder:
-    """The node's life: look for topics, flush, watch the disk, tell."""
+    """The node's life: look for topics, flush, watch the disk, tell.
+
+    Attributes:
+        unwatchable: a sentence once the topic to watch for motion turned out to carry no images.
+    """
 
     def __init__(self, node, writer: BagWriter, session: RecordingSession, names: list[str], args: argparse.Namespace):
         self._node, self._writer, self._session, self._args = node, writer, session, args
         self.names = names
         self.topics = TopicRecorder(node, session.take, sources_alone=True)
         session.counts.lost = self.topics.lost
+        self.unwatchable = ""
         self._losses: list[str] = []
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
@@ -169,8 +175,9 @@ class _Recorder:
         return f"the disk has {free:.0f} MB left, --min-free asks for {wanted:g}" if free < wanted else ""
 
     def missing(self) -> list[str]:
-        """Topics asked for by name that never were published."""
-        return [name for name in self.names if name not in self.topics.topics and name not in self.topics.refused]
+        """Topics asked for by name, to record or to watch, that never were published."""
+        asked = dict.fromkeys([*self.names, *filter(None, [self._session.watched])])
+        return [name for name in asked if name not in self.topics.topics and name not in self.topics.refused]
 
     def undated(self) -> str:
         """A sentence while nothing can be recorded, because time is that of a simulation that did not begin."""
@@ -181,8 +188,20 @@ class _Recorder:
     def _look(self) -> None:
         if self.undated():
             return
+        self.unwatchable = self._type_trouble()
+        if self.unwatchable:
+            self._node.get_logger().error(f"recording ends: {self.unwatchable}")
+            self._end(self.unwatchable)
+            return
         for topic in self.topics.subscribe_to_published(self.names, self._writer.add_topic):
             self._node.get_logger().info(f"recording {topic} ({self.topics.topics[topic]})")
+
+    def _type_trouble(self) -> str:
+        """A sentence when the topic to watch for motion is published as something that is no image."""
+        watched = self._session.watched
+        infos = self._node.get_publishers_info_by_topic(watched) if watched else []
+        wrong = next((info.topic_type for info in infos if info.topic_type not in IMAGE_TYPES), "")
+        return f"--motion-topic {watched} carries {wrong}, expected {' or '.join(IMAGE_TYPES)}" if wrong else ""
 
     def _flush(self) -> None:
         self._writer.flush()
@@ -207,7 +226,8 @@ class _Recorder:
 
 def _nothing_came(recorder: _Recorder, session: RecordingSession) -> BagError:
     """The sentence for an empty recording."""
-    why = f"nothing was recorded: {recorder.undated() or recorder.topics.why_nothing_came(recorder.names)}"
+    why = recorder.unwatchable or recorder.undated() or recorder.topics.why_nothing_came(recorder.names)
+    why = f"nothing was recorded: {why}"
     return BagError("; ".join([why, *session.counts.losses()]))
 
 
@@ -220,6 +240,7 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
         "files": writer.files,
         "bytes": counts.bytes,
         "unreadable": session.unreadable,
+        "unwatched": session.unwatched,
         "topics": counts.by_topic(),
         "missing": recorder.missing(),
         "refused": recorder.topics.refused,
@@ -236,6 +257,8 @@ def _tell_end(args: argparse.Namespace, writer: BagWriter, session: RecordingSes
         print(f"{session.unreadable} frames could not be decoded, so the motion gate kept them")
     for topic in summary["missing"]:
         print(f"{topic}: nobody published it")
+    if session.unwatched:
+        print(session.unwatched)
     for sentence in summary["losses"]:
         print(sentence)
     print(f"{writer.path}: {counts.line()}, {writer.files} file{'s' * (writer.files > 1)}; {reason}")

@@ -299,6 +299,38 @@ def test_a_gate_that_could_not_work_is_refused(capsys):
         assert words in capsys.readouterr().err
 
 
+def test_a_topic_to_watch_that_carries_no_images_ends_the_recording(tmp_path, bench):
+    """Whether it is recorded by default, by name, or not at all."""
+    infos = bench.node.create_publisher(CameraInfo, "/no/pictures", RELIABLE)
+    words = bench.node.create_publisher(String, "/no/pictures/either", RELIABLE)
+    for arguments, kind in [
+        (["--motion-topic", "/no/pictures"], "sensor_msgs/msg/CameraInfo"),
+        (["--motion-topic", "/no/pictures", "--topics", "/no/pictures"], "sensor_msgs/msg/CameraInfo"),
+        (["--motion-topic", "/no/pictures/either"], "std_msgs/msg/String"),
+    ]:
+        process = record(tmp_path / "drive", "--min-motion", 2, *arguments)
+        assert process.process.wait(20) == 1
+        process.stop()
+        sentence = f"{arguments[1]} carries {kind}, expected sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage"
+        assert f"nothing was recorded: --motion-topic {sentence}" in process.output, process.output
+        assert "Traceback" not in process.output
+        assert list(tmp_path.iterdir()) == []
+    bench.node.destroy_publisher(infos)
+    bench.node.destroy_publisher(words)
+
+
+def test_a_topic_to_watch_that_never_came_is_named(tmp_path, bench):
+    images = bench.node.create_publisher(Image, "/unwatched/image", RELIABLE)
+    process = record(tmp_path / "drive", "--min-motion", 2, "--motion-topic", "/nope", "--duration", 4)
+    wait_until_recorded(bench, process, images)
+    images.publish(ros_image(view(flat_scene(), 0), 0))
+    assert process.process.wait(20) == 0
+    process.stop()
+    assert "/nope: nobody published it" in process.output, process.output
+    assert "the motion gate left nothing out: no image came on /nope to watch for motion" in process.output
+    bench.node.destroy_publisher(images)
+
+
 def test_topics_that_are_refused_are_named_with_the_reason(tmp_path, bench):
     if not hasattr(nav_msgs.msg, "Goals"):
         pytest.skip("every message type here is one of ROS 2 Jazzy")

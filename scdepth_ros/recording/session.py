@@ -97,6 +97,18 @@ class RecordingSession:
         """Frames that are recorded because the gate could not decode them."""
         return 0 if self._gate is None else self._gate.unreadable
 
+    @property
+    def watched(self) -> str | None:
+        """The image topic that the gate watches; None without a gate, and until it has found one."""
+        return None if self._gate is None else self._gate.watched
+
+    @property
+    def unwatched(self) -> str:
+        """A sentence when there is a gate and nothing came that it could watch, else nothing."""
+        if self._gate is None or self.counts.received[self.watched]:
+            return ""
+        return f"the motion gate left nothing out: no image came on {self.watched or 'any topic'} to watch for motion"
+
     def free_bytes(self) -> int:
         """Room that is left on the disk."""
         return shutil.disk_usage(self._bag.partial).free
