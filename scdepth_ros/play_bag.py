@@ -23,6 +23,7 @@ from scdepth_ros.ros_arguments import number_or_zero, positive_number, run_progr
 from scdepth_ros.shutdown import until_shutdown
 
 SECOND = 10**9
+CLOCK_TYPE = "rosgraph_msgs/msg/Clock"
 CLOCK_PERIOD = 0.01  # seconds between two /clock messages
 LAST_CALL = 2.0  # seconds that reliable subscribers get at the end
 
@@ -99,7 +100,9 @@ def run(args: argparse.Namespace) -> int:
     node = rclpy.create_node("play_bag", start_parameter_services=False)
     try:
         with BagReader(args.bag) as bag:
-            player = BagPlayer(node, bag, _chosen(bag, args), _names(bag, args.remap))
+            topics, names = _chosen(bag, args), _names(bag, args.remap)
+            _check_types(bag, topics, names, args.clock)
+            player = BagPlayer(node, bag, topics, names)
             if not player.publishers:
                 raise BagError("; ".join(player.played.reasons.values()))
             ended = False
@@ -178,11 +181,26 @@ def _names(bag: BagReader, rules: list[str]) -> dict[str, str]:
             raise BagError(f"--remap is '{rule}', expected FROM:=TO, such as /camera/image_raw:=/image")
         if source not in bag.topics:
             raise BagError(f"--remap names the topic {source}, the bag has {', '.join(bag.topics)}")
+        if source in names:
+            raise BagError(f"--remap gives {source} two names, {names[source]} and {target} – leave one out")
         try:
             names[source] = topic_name(target)
         except argparse.ArgumentTypeError as error:
             raise BagError(f"--remap is '{rule}': {error}") from error
     return names
+
+
+def _check_types(bag: BagReader, topics: list[str], names: dict[str, str], clock: bool) -> None:
+    """Refuse other names by which one topic would have messages of two types."""
+    places = {"/clock": ("--clock", CLOCK_TYPE)} if clock else {}
+    for topic in sorted(topics, key=lambda topic: topic in names):  # those that keep their name come first
+        name = "/" + names.get(topic, topic).lstrip("/")
+        other, type_name = places.setdefault(name, (topic, bag.topics[topic]))
+        if type_name != bag.topics[topic]:
+            raise BagError(
+                f"--remap {topic}:={names.get(topic, topic)} mixes types: {topic} carries {bag.topics[topic]}, {other} "
+                f"is published there as {type_name} – give one of them another name"
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:

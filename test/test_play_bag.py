@@ -187,6 +187,14 @@ def test_names_that_ros_2_does_not_take_are_skipped_or_renamed(tmp_path, capsys)
     assert "/cam/left/said: 1 messages\n" in capsys.readouterr().err
 
 
+def test_a_name_that_its_owner_leaves_is_free(tmp_path, capsys):
+    """Two topics that swap names, and one whose name is taken by a topic that is not played."""
+    bag = write_bag(tmp_path / "walk", walk(count=1))
+    assert main([str(bag), "--remap", "/cam/image:=/cam/info", "/cam/info:=/cam/image"]) == 0
+    assert main([str(bag), "--topics", "/cam/image", "--remap", "/cam/image:=/cam/info"]) == 0
+    assert capsys.readouterr().err.count("/cam/info: 1 messages\n") == 2
+
+
 def test_qos_is_the_recorded_one_else_reliable(odd_bag):
     with BagReader(odd_bag) as bag:
         qos = topic_qos(bag)
@@ -260,6 +268,19 @@ def test_a_broken_message_is_skipped_in_every_round(tmp_path, bench):
         (["BAG", "--remap", "/cam/image"], "expected FROM:=TO"),
         (["BAG", "--remap", "/nope:=/image"], "/nope, the bag has"),
         (["BAG", "--remap", "/cam/image:=/1 bad"], "--remap is '/cam/image:=/1 bad': '/1 bad' is not a topic"),
+        (["BAG", "--remap", "/cam/image:=/x", "/cam/image:=/y"], "gives /cam/image two names, /x and /y"),
+        (
+            ["BAG", "--remap", "/cam/image:=/cam/info"],
+            "/cam/image carries sensor_msgs/msg/Image, /cam/info is published there as sensor_msgs/msg/CameraInfo",
+        ),
+        (
+            ["BAG", "--remap", "/cam/image:=/x", "/cam/info:=x"],
+            "/cam/info carries sensor_msgs/msg/CameraInfo, /cam/image is published there as sensor_msgs/msg/Image",
+        ),
+        (
+            ["BAG", "--clock", "--remap", "/cam/image:=/clock"],
+            "/cam/image carries sensor_msgs/msg/Image, --clock is published there as rosgraph_msgs/msg/Clock",
+        ),
         (["BAG", "--rate", "0"], "'0' is not a number above 0"),
         (["BAG", "--subscribers", "0"], "--subscribers is 0, expected at least 1"),
         (["BAG", "--ros-args", "--log-level", "loud"], "Couldn't parse log level"),
