@@ -19,7 +19,8 @@ Turn recordings into scene folders for training: rosbag2 (MCAP, SQLite) and ROS 
 The colour image, its camera_info and, where there are, depth and odometry are found by themselves; with several
 candidates the command lists them and asks for a name. Images are rectified, cut to the aspect of --size around
 their centre, and resized; the intrinsics follow exactly. Frames that did not move since the last one kept, and
-blurred ones, are left out. Every continuous stretch becomes a scene; the last ones are for validation.
+blurred ones, are left out; so are those before the first pose and behind the last one, where all others have one.
+Every continuous stretch becomes a scene; the last ones are for validation.
 """
 
 

@@ -22,6 +22,7 @@ from bag_samples import (
 from extract_samples import (
     DEPTH,
     IMAGE,
+    ODOM,
     PERIOD,
     SIZE,
     TURN,
@@ -157,6 +158,60 @@ def test_a_broken_calibration_on_the_way_costs_its_frames_only(tmp_path, scene):
     report, _ = run(tmp_path, walk(scene, 12, info=info))
     assert [row.kept for row in report.scenes] == [4, 7]
     assert report.bags[0].dropped == {"with an impossible camera_info": 1}
+
+
+def without_odometry(messages, *steps):
+    """The messages of a walk, but for the odometry at these steps; negative ones count from the end."""
+    messages = list(messages)
+    stamps = [when for topic, _, when in messages if topic == ODOM]
+    gone = {stamps[step] for step in steps}
+    return [message for message in messages if message[0] != ODOM or message[2] not in gone]
+
+
+@pytest.mark.parametrize("missing, before, behind", [((0,), 1, 0), ((-1, -2), 0, 2), ((0, 1, -1), 2, 1)])
+def test_frames_before_and_behind_the_poses_are_left_out(tmp_path, scene, missing, before, behind):
+    """Odometry begins one period after the camera, or ends before it: the others keep their poses."""
+    report, out = run(tmp_path, without_odometry(walk(scene, 12), *missing))
+    folder, kept = out / "training" / "walk_00", 12 - before - behind
+    stems = [f"{number:06d}" for number in range(before, 12 - behind)]
+    assert sorted(file.stem for file in folder.glob("*.jpg")) == stems
+    assert sorted(file.stem for file in (folder / "depth").glob("*.png")) == stems
+    assert np.allclose(table(folder / "poses.txt")[:, 1], 0.1 * np.arange(before, 12 - behind))
+    assert np.array_equal(table(folder / "timestamps.txt")[:, 0], table(folder / "poses.txt")[:, 0])
+    (row,) = report.scenes
+    assert (row.read, row.kept, row.depth, row.poses, len(row.motion)) == (12, kept, kept, kept, kept - 1)
+    counts = {"before the first pose": before, "behind the last pose": behind}
+    assert row.dropped == {reason: count for reason, count in counts.items() if count}
+    assert (row.start_ns, row.end_ns) == (START + before * PERIOD, START + (11 - behind) * PERIOD)
+    assert not report.bags[0].notes or "have a pose" not in " ".join(report.bags[0].notes)
+
+
+def test_the_validation_tail_of_a_scene_without_its_first_pose_has_its_own_poses(tmp_path, scene):
+    report, out = run(tmp_path, without_odometry(walk(scene, 41), 0, -1), validation=0.25)
+    assert [(row.name, row.kept, row.poses, row.depth) for row in report.scenes] == [
+        ("walk_00", 29, 29, 29),
+        ("walk_00_val", 10, 10, 10),
+    ]
+    assert np.allclose(table(out / "training/walk_00/poses.txt")[:, 1], 0.1 * np.arange(1, 30))
+    assert np.allclose(table(out / "training/walk_00_val/poses.txt")[:, 1], 0.1 * np.arange(30, 40))
+    assert len(report.scenes[1].motion) == 10
+
+
+@pytest.mark.parametrize(
+    "missing, changes, poses",
+    [
+        (range(3, 9), {}, 6),  # a gap in the middle, too long to be bridged
+        ((0, *range(3, 9)), {}, 5),
+        (range(8), {}, 4),  # most of the scene
+        ((0, 1), {"min_frames": 11}, 10),
+    ],
+)
+def test_frames_are_not_given_up_for_poses_with_gaps_or_for_a_few(tmp_path, scene, missing, changes, poses):
+    report, out = run(tmp_path, without_odometry(walk(scene, 12), *missing), **changes)
+    (row,) = report.scenes
+    assert (row.kept, row.poses, row.dropped) == (12, 0, {})
+    assert f"walk_00: only {poses} of 12 frames have a pose, so none is written" in report.bags[0].notes
+    assert not (out / "training/walk_00/poses.txt").exists()
 
 
 def test_the_end_of_a_single_stretch_is_set_apart(tmp_path, scene):

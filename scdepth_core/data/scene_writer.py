@@ -127,8 +127,7 @@ class DatasetWriter:
                 lines = (source / table).read_text().splitlines(keepends=True)
                 (source / table).write_text("".join(lines[:-frames]))
                 (target / table).write_text("".join(lines[-frames:]))
-        first = (target / "timestamps.txt").read_text().split()[0]
-        return int(first.replace(".", ""))  # the decimals are the nine of nanoseconds
+        return _nanoseconds((target / "timestamps.txt").read_text().split()[0])
 
     def write_text(self, name: str, text: str) -> None:
         """Put a file of text beside dataset.yaml."""
@@ -158,7 +157,11 @@ class DatasetWriter:
 
 
 class SceneWriter:
-    """One scene folder, written frame by frame in time order; nothing but the frame count stays in memory.
+    """One scene folder, written frame by frame in time order; no picture stays in memory.
+
+    Attributes:
+        frames, depths, poses: how many were written.
+        first_pose, last_pose: numbers of the first and the last frame with a pose; None while there is none.
 
     Raises:
         DataError: from `add`, for an image of another size than the data set's, or a full disk.
@@ -167,6 +170,8 @@ class SceneWriter:
     def __init__(self, folder: Path, K, dataset: DatasetWriter):
         self.folder, self.name, self.dataset = folder, folder.name, dataset
         self.frames = self.depths = self.poses = 0
+        self.first_pose: int | None = None
+        self.last_pose: int | None = None
         folder.mkdir()
         np.savetxt(folder / "cam.txt", np.asarray(K, np.float64).reshape(3, 3), fmt="%.10g")
         self._stamps = (folder / "timestamps.txt").open("w")
@@ -209,8 +214,26 @@ class SceneWriter:
         if pose is not None:
             self._poses.write(f"{tum_line(stamp, np.asarray(pose))}\n")
             self.poses += 1
+            self.first_pose = self.frames if self.first_pose is None else self.first_pose
+            self.last_pose = self.frames
         self.frames += 1
         return stem
+
+    def trim_to_poses(self) -> tuple[int, int]:
+        """Take out the frames before the first pose and behind the last one. Nothing can be added after that.
+
+        Returns:
+            the stamps of the first and the last frame that stay, nanoseconds.
+        """
+        self._stamps.close()
+        kept = range(self.first_pose, self.last_pose + 1)
+        stamps = (self.folder / "timestamps.txt").read_text().split()[kept.start : kept.stop]
+        (self.folder / "timestamps.txt").write_text("".join(f"{stamp}\n" for stamp in stamps))
+        for number in {*range(self.frames)} - {*kept}:
+            (self.folder / f"{number:06d}.{self.dataset.image_format}").unlink()
+            (self.folder / "depth" / f"{number:06d}.png").unlink(missing_ok=True)
+        self.frames, self.depths = len(kept), self.dataset.count_depths(self.name)
+        return _nanoseconds(stamps[0]), _nanoseconds(stamps[-1])
 
     def close(self) -> None:
         """Finish the scene. Poses stay only when every frame has one: a partial list would pair wrongly."""
@@ -218,6 +241,10 @@ class SceneWriter:
         self._poses.close()
         if self.poses < max(self.frames, 1):
             (self.folder / "poses.txt").unlink()
+
+
+def _nanoseconds(stamp: str) -> int:
+    return int(stamp.replace(".", ""))  # the decimals are the nine of nanoseconds
 
 
 def depth_to_units(depth: np.ndarray, depth_factor: float) -> np.ndarray:

@@ -17,6 +17,8 @@ from scdepth_ros.extraction.report import BagReport, SceneReport
 from scdepth_ros.extraction.settings import ExtractionSettings
 
 SHORT = "in stretches that are too short"
+BEFORE_POSES, BEHIND_POSES = "before the first pose", "behind the last pose"
+_FEWEST_POSES = 0.5  # share of a scene's frames with a pose for which the others, before and behind, are given up
 
 
 class StretchWriter:
@@ -93,6 +95,7 @@ class StretchWriter:
         self._writer = self._scene = None
         if writer is None:
             return
+        self._trim(writer, scene)
         writer.close()
         if writer.frames < self._settings.min_frames:
             self._dataset.remove_scene(writer.name)
@@ -106,6 +109,24 @@ class StretchWriter:
                 f"{scene.name}: only {writer.poses} of {writer.frames} frames have a pose, so none is written"
             )
         self.scenes.append(scene)
+
+    def _trim(self, writer: SceneWriter, scene: SceneReport) -> None:
+        """Leave out frames before the first pose and behind the last one, where all others then have one: odometry
+        begins later than the camera. Otherwise all stay, without poses, which training does not need.
+        """
+        if not 0 < writer.poses < writer.frames or writer.poses <= writer.last_pose - writer.first_pose:
+            return
+        if writer.poses < max(self._settings.min_frames, _FEWEST_POSES * writer.frames):
+            return
+        before, behind = writer.first_pose, writer.frames - 1 - writer.last_pose
+        first_ns, last_ns = writer.trim_to_poses()
+        if before:
+            scene.start_ns, scene.dropped[BEFORE_POSES] = first_ns, before
+        if behind:
+            scene.end_ns, scene.dropped[BEHIND_POSES] = last_ns, behind
+        scene.kept = writer.frames
+        scene.motion = scene.motion[before : len(scene.motion) - behind]
+        scene.rotation = scene.rotation[before : len(scene.rotation) - behind]
 
     @property
     def period_s(self) -> float | None:
