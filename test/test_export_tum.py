@@ -9,6 +9,7 @@ from bag_samples import OPTICAL, SECOND, START, calibration_file, camera_info, i
 from extract_samples import flat_scene, view
 
 from scdepth_core import cli
+from scdepth_core.data.scene_folder import SceneFolder, read_depth
 from scdepth_core.errors import CameraError
 from scdepth_core.geometry.camera import Camera
 from scdepth_core.geometry.quaternion import matrix_from_quaternion
@@ -154,6 +155,31 @@ def test_a_calibration_file_stands_in_for_camera_info(tmp_path, capsys):
     settings = cv2.FileStorage(str(tmp_path / "tum" / "orb_slam2.yaml"), cv2.FILE_STORAGE_READ)
     assert settings.getNode("Camera.fx").real() == K[0, 0]
     assert cv2.imread(str(tmp_path / "v.png")) is not None
+
+
+def test_what_was_exported_is_imported_with_its_camera_and_its_metres(tmp_path, capsys):
+    """The camera is none of TUM's, and neither is the depth factor; both are in orb_slam3.yaml."""
+    out = tmp_path / "tum"
+    assert export(node_bag(tmp_path / "bag"), out, "--depth-factor", 1000) == 0
+    size = ("--size", "160x120")
+    assert cli.main(["import", "tum", str(out), str(tmp_path / "data"), *size]) == 0
+    folder = SceneFolder(tmp_path / "data")
+    scene = folder.training[0]
+    assert folder.depth_factor == 1000 and np.allclose(scene.K, P[:, :3])
+    depth = read_depth(scene.depths[1], folder.depth_factor)
+    assert depth[60, 100] == pytest.approx(3.0) and depth[-1, -1] == pytest.approx(20.0)
+    given = ("--intrinsics", "100", "101", "80", "60", "--depth-factor", "2000")
+    assert cli.main(["import", "tum", str(out), str(tmp_path / "given"), *size, *given]) == 0
+    folder = SceneFolder(tmp_path / "given")
+    assert folder.training[0].K[1, 1] == 101
+    assert read_depth(folder.training[0].depths[1], folder.depth_factor)[60, 100] == pytest.approx(1.5)
+    settings = out / "orb_slam3.yaml"
+    settings.write_text(settings.read_text().replace("Camera1.fx", "Camera1.f"))
+    assert cli.main(["import", "tum", str(out), str(tmp_path / "broken"), *size]) == 1
+    assert "orb_slam3.yaml' holds something other than numbers" in capsys.readouterr().err
+    settings.write_text("%YAML:1.0\nCamera1.fx: 700.0\n")  # somebody else's
+    assert cli.main(["import", "tum", str(out), str(tmp_path / "other"), *size]) == 1
+    assert "say --intrinsics FX FY CX CY" in capsys.readouterr().err
 
 
 def real(settings, name):

@@ -115,6 +115,16 @@ def test_tum_with_a_camera_that_it_does_not_name(tum, tmp_path, imported, capsys
     assert (scene.name, scene.K[0, 0], scene.K[1, 1]) == ("mine", 500, 510)
 
 
+def test_tum_with_another_depth_factor(tum, imported, tmp_path, capsys):
+    """At 1000 units a metre the depth files say 5 (i + 1) metres, up to 65 m: the data set holds all of it."""
+    folder = imported("tum", tum, "--size", "320x240", "--depth-factor", "1000")
+    assert folder.depth_factor == 1000
+    assert (read_depth(folder.training[0].depths[2], folder.depth_factor) == 15).all()
+    for wrong in ("0", "-1", "nan", "inf"):
+        assert cli.main(["import", "tum", str(tum), str(tmp_path / "no"), f"--depth-factor={wrong}"]) == 1
+        assert f"--depth-factor is {wrong}, expected units a metre above 0" in capsys.readouterr().err
+
+
 def test_nearest_in_time():
     entries = [(1.0, "a"), (2.0, "b"), (2.03, "c")]
     assert _nearest(np.array([0.99, 1.5, 2.012, 2.02, 2.06]), entries) == ["a", None, "b", "c", None]
@@ -254,6 +264,7 @@ def test_what_is_not_as_published(request, layout, spoil, sentence, tmp_path, ca
         (("--scene", "nothing"), "scene 'nothing' is not in"),
         (("--validation", "nothing"), "validation scene 'nothing' is not there"),
         (("--intrinsics", "1", "2", "3", "4"), "--intrinsics is for tum"),
+        (("--depth-factor", "1000"), "--depth-factor is for tum"),
     ],
 )
 def test_wrong_options(seven_scenes, tmp_path, capsys, options, sentence):

@@ -80,16 +80,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="leave out frames that moved less (default: keep all)",
     )
-    parser.add_argument("--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="of a tum sequence")
+    parser.add_argument(
+        "--intrinsics",
+        type=float,
+        nargs=4,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="of a tum sequence (default: those that 'export-tum' wrote beside it, else those of the camera it names)",
+    )
+    parser.add_argument(
+        "--depth-factor",
+        type=float,
+        metavar="N",
+        help="units a metre of a tum sequence's depth (default: what 'export-tum' wrote beside it, else TUM's 5000)",
+    )
     parser.add_argument("--image-format", choices=tuple(IMAGE_OPTIONS), default="jpg", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the data set and print what became of each scene."""
-    for option, layout in (("intrinsics", "tum"), ("split", "kitti-raw")):
-        if getattr(args, option) and args.layout != layout:
-            raise ConfigError(f"--{option} is for {layout}, '{args.layout}' brings its own – leave it out")
+    for option, layout in (("intrinsics", "tum"), ("depth_factor", "tum"), ("split", "kitti-raw")):
+        if getattr(args, option) is not None and args.layout != layout:
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name} is for {layout}, '{args.layout}' brings its own – leave it out")
+    if args.depth_factor is not None and not 0 < args.depth_factor < float("inf"):
+        raise ConfigError(f"--depth-factor is {args.depth_factor:g}, expected units a metre above 0, as 1000 or 5000")
     if not args.src.is_dir():
         raise DataError(f"'{args.src}' is not a folder – give the recordings as they are unpacked")
     preset = PRESETS[LAYOUTS[args.layout].preset]
@@ -99,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
     selection = SelectionSettings(min_motion=args.min_motion, min_sharpness=0) if args.min_motion else None
     attributes = {"preset": LAYOUTS[args.layout].preset, "source": f"scdepth import {args.layout}"}
     attributes |= {"split": args.split.name} if args.split else {}
-    options = {"depth_factor": preset.depth_factor, "image_format": args.image_format, "attributes": attributes}
+    factor = min((scene.depth_factor for scene in scenes if scene.depth_factor), default=preset.depth_factor)
+    options = {"depth_factor": factor, "image_format": args.image_format, "attributes": attributes}
     total = sum(len(scene.frames) for scene in scenes) + len(tests)
     with (
         DatasetWriter(args.out, width=width, height=height, **options) as writer,
@@ -131,7 +147,8 @@ def _chosen(args: argparse.Namespace, test_scenes: set[str]) -> tuple[list[Sourc
         DataError: a name is unknown or of a test scene, or there is none left and nothing to test on.
     """
     layout = LAYOUTS[args.layout]
-    readers = layout.find(args.src, args.intrinsics) if args.layout == "tum" else layout.find(args.src)
+    given = (args.intrinsics, args.depth_factor) if args.layout == "tum" else ()
+    readers = layout.find(args.src, *given)
     named = [*(args.scene or ()), *(args.validation or ())]
     for name in args.scene or ():
         if name not in readers:

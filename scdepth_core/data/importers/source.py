@@ -37,12 +37,18 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class SourceScene:
-    """One continuous recording; `validation`: whether it is kept for testing, by its authors or by custom."""
+    """One continuous recording.
+
+    Attributes:
+        validation: whether it is kept for testing, by its authors or by custom.
+        depth_factor: units per metre of its depth files; None for the preset's.
+    """
 
     name: str
     camera: Camera
     frames: list[SourceFrame]
     validation: bool = False
+    depth_factor: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
-"""TUM RGB-D: SRC/<sequence>/ with rgb.txt, depth.txt, groundtruth.txt; or one such sequence. Depth is registered."""
+"""TUM RGB-D: SRC/<sequence>/ with rgb.txt, depth.txt, groundtruth.txt; or one such sequence. Depth is registered.
+
+What `scdepth export-tum` wrote has the same layout, and its camera and depth factor in orb_slam3.yaml.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +28,26 @@ from scdepth_core.presets import CAMERAS, PRESETS
 from scdepth_core.text_file import read_text
 
 TOLERANCE = 0.02  # seconds between an image and what belongs to it
+SETTINGS, OUR_MARK = "orb_slam3.yaml", "written by scdepth export-tum"
 
 
-def tum_scenes(root: Path, intrinsics: tuple[float, float, float, float] | None = None) -> dict[str, SceneReader]:
+@dataclass(frozen=True)
+class _Exported:
+    """What export-tum says about its files: the camera of undistorted images, units per metre of depth."""
+
+    camera: Camera
+    depth_factor: float
+
+
+def tum_scenes(
+    root: Path, intrinsics: tuple[float, float, float, float] | None = None, depth_factor: float | None = None
+) -> dict[str, SceneReader]:
     """Every sequence of a folder, or the one that it is, by name.
 
     Args:
-        intrinsics: fx, fy, cx, cy of undistorted 640x480 images, for sequences that do not name their camera.
+        intrinsics: fx, fy, cx, cy of undistorted images, for sequences that do not name their camera; of 640x480 where
+            export-tum does not say another size.
+        depth_factor: units per metre of the depth files; None takes what export-tum says, else TUM's own.
 
     Raises:
         DataError: there is none; from a reader, its camera is not known.
@@ -39,10 +56,12 @@ def tum_scenes(root: Path, intrinsics: tuple[float, float, float, float] | None 
     if not folders:
         raise DataError(f"'{root}' has no rgb.txt, nor has a folder in it – give TUM sequences as they are unpacked")
     names = [folder.resolve().name for folder in folders]
-    return {name: partial(_sequence, name, folder, intrinsics) for name, folder in zip(names, folders)}
+    return {name: partial(_sequence, name, folder, intrinsics, depth_factor) for name, folder in zip(names, folders)}
 
 
-def _sequence(name: str, folder: Path, intrinsics: tuple[float, float, float, float] | None) -> SourceScene:
+def _sequence(
+    name: str, folder: Path, intrinsics: tuple[float, float, float, float] | None, depth_factor: float | None
+) -> SourceScene:
     images = _listing(folder / "rgb.txt")
     stamps = np.array([stamp for stamp, _ in images])
     depths = (
@@ -52,21 +71,39 @@ def _sequence(name: str, folder: Path, intrinsics: tuple[float, float, float, fl
     if (folder / "groundtruth.txt").exists():
         truth = read_tum(folder / "groundtruth.txt")
         poses = _nearest(stamps, list(zip(map(float, truth.stamps), truth.poses)))
-    factor = PRESETS["tum"].depth_factor
+    exported = _exported(folder / SETTINGS)
+    factor = depth_factor or (exported.depth_factor if exported else PRESETS["tum"].depth_factor)
     frames = [
         SourceFrame(path, round(stamp * 1e6) * 1000, None if depth is None else depth_image(depth, factor), pose)
         for (stamp, path), depth, pose in zip(images, depths, poses)
     ]
-    return SourceScene(name, _camera(name, intrinsics), frames)
+    return SourceScene(name, _camera(name, intrinsics, exported), frames, depth_factor=factor)
 
 
-def _camera(name: str, intrinsics: tuple[float, float, float, float] | None) -> Camera:
+def _camera(name: str, intrinsics: tuple[float, float, float, float] | None, exported: _Exported | None) -> Camera:
     if intrinsics is not None:
-        return Camera(640, 480, matrix_of(*intrinsics))
+        size = (exported.camera.width, exported.camera.height) if exported else (640, 480)
+        return Camera(*size, matrix_of(*intrinsics))
+    if exported is not None:
+        return exported.camera
     known = [camera for camera in CAMERAS if camera.startswith("freiburg") and camera in name]
     if not known:
         raise DataError(f"sequence '{name}' does not name its camera (freiburg1 to 3) – say --intrinsics FX FY CX CY")
     return known_camera(known[0])
+
+
+def _exported(path: Path) -> _Exported | None:
+    """What export-tum wrote; None where the file is not there, or somebody else's."""
+    text = read_text(path) if path.exists() else ""
+    if OUR_MARK not in text:
+        return None
+    entries = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and not line.startswith("#"))
+    names = ("Camera.width", "Camera.height", *(f"Camera1.{name}" for name in ("fx", "fy", "cx", "cy")))
+    words = [entries.get(name, "") for name in (*names, "RGBD.DepthMapFactor")]
+    width, height, *intrinsics, factor = numbers(path, words, len(words)).tolist()
+    if not factor > 0:
+        raise DataError(f"'{path}' has RGBD.DepthMapFactor {factor:g}, expected a number above 0 – say --depth-factor")
+    return _Exported(Camera(int(width), int(height), matrix_of(*intrinsics)), factor)
 
 
 def _listing(path: Path) -> list[tuple[float, Path]]:
