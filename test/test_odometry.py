@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import count
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from scdepth_core import cli
+from scdepth_core.checkpoint import load_networks, save_weights
 from scdepth_core.data import SceneFolder
 from scdepth_core.data.scene_folder import read_image
 from scdepth_core.geometry.camera import scale_intrinsics
@@ -106,6 +108,42 @@ def test_the_command(tiny_data, checkpoint, tmp_path, capsys):
     assert cli.main(["odometry", str(tiny_data), *options, "--split", "train", "--scene", "train_0001"]) == 0
     said = capsys.readouterr().out
     assert "| train_0001 | 8 | " in said and "| - | - |" in said and "7 degrees of freedom" in said
+
+
+def test_the_weights_own_scale_counts_unless_another_is_given(
+    tiny_data, untrained_weights, checkpoint, tmp_path, capsys
+):
+    """As in predict; the alignment's scale is that of what was written, so that 1 is right."""
+    networks, metadata = load_networks(checkpoint)
+    depth = load_networks(untrained_weights)[0]["DepthNet"]
+    motion = {"PoseNet": networks["PoseNet"]}
+    written, scales = {}, {}
+    for name, own, options in [("none", None, ()), ("own", 4.0, ()), ("given", 4.0, ("--metres-per-unit", "2"))]:
+        weights, out = tmp_path / f"{name}.safetensors", tmp_path / name
+        save_weights(weights, depth, dataclasses.replace(metadata, metres_per_unit=own), torch.float32, motion)
+        command = [
+            "odometry",
+            str(tiny_data),
+            "--weights",
+            str(weights),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            *options,
+        ]
+        assert cli.main([*command, "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        written[name] = said["unit"], said["metres_per_unit"], read_tum(out / "val_0000.tum.txt").poses[-1, :3, 3]
+        scales[name] = said["scenes"][0]["errors"]["scale"]
+        assert cli.main(command) == 0
+        words = capsys.readouterr().out
+        assert ("in metres, at" in words) == (own is not None)
+        assert ("in network units: scale is metres a unit" in words) == (own is None)
+    assert [entry[:2] for entry in written.values()] == [("network units", None), ("metres", 4.0), ("metres", 2.0)]
+    assert np.allclose(written["own"][2], 4 * written["none"][2], rtol=1e-4, atol=1e-6)
+    assert np.allclose(written["given"][2], 2 * written["none"][2], rtol=1e-4, atol=1e-6)
+    assert scales["none"] == pytest.approx(4 * scales["own"], rel=1e-3) == pytest.approx(2 * scales["given"], rel=1e-3)
 
 
 def test_without_poses_and_stamps(own_data, checkpoint, tmp_path, capsys):

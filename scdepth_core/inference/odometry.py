@@ -31,9 +31,10 @@ ALIGNMENT = "similarity over the whole scene: scale, rotation, translation (7 de
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Chains the camera motion between neighbouring frames into a trajectory for each scene: SCENE.tum.txt and "
-        "SCENE.kitti.txt, starting at the origin, in network units (metres with --metres-per-unit). Where a scene has "
-        "poses.txt, the trajectory is aligned to it by one similarity (scale, rotation, translation) and ATE, RPE and, "
-        "from 100 m on, KITTI's t_err and r_err are told. The written files are not aligned."
+        "SCENE.kitti.txt, starting at the origin, in metres where the weights or --metres-per-unit say the scale, else "
+        "in network units. Where a scene has poses.txt, the trajectory is aligned to it by one similarity (scale, "
+        "rotation, translation) and ATE, RPE and, from 100 m on, KITTI's t_err and r_err are told. The written files "
+        "are not aligned."
     )
     parser.add_argument("data", type=Path, help="data set in the scene-folder format")
     parser.add_argument(
@@ -48,36 +49,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("train", "val"), default="val", help="which scenes (default: those of val.txt)"
     )
     parser.add_argument("--scene", nargs="+", metavar="NAME", help="only these scenes of the split")
-    parser.add_argument("--metres-per-unit", type=float, default=1.0, help="factor on the translations (default: 1)")
+    parser.add_argument(
+        "--metres-per-unit", type=float, help="factor on the translations (default: the weights' own, else 1)"
+    )
     add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the trajectories and print the errors."""
-    if not 0 < args.metres_per_unit < np.inf:
+    if args.metres_per_unit is not None and not 0 < args.metres_per_unit < np.inf:
         raise ConfigError(f"--metres-per-unit is {args.metres_per_unit:g}, expected a number above 0")
     scenes = chosen_scenes(SceneFolder(args.data), args.split, args.scene)
     for scene in scenes:  # what does not fit is said before the work, not after it
         stamps_of(scene), truth_of(scene)
     estimator = MotionEstimator.load(args.weights, args.device)
+    known = args.metres_per_unit or estimator.metadata.metres_per_unit
     rows = []
     with tqdm(total=sum(len(s.images) - 1 for s in scenes), unit="pair", desc="odometry", disable=None) as bar:
         for scene in scenes:
-            trajectory = estimate(scene, estimator.relative, args.metres_per_unit, bar.update)
+            trajectory = estimate(scene, estimator.relative, known or 1.0, bar.update)
             trajectory.write_tum(args.out / f"{scene.name}.tum.txt")
             trajectory.write_kitti(args.out / f"{scene.name}.kitti.txt")
             rows.append({"scene": scene.name, "frames": len(scene.images), **_judged(scene, trajectory)})
     if args.json:
         plain = [row | {"errors": row["errors"] and dataclasses.asdict(row["errors"])} for row in rows]
-        print(json.dumps({"out": str(args.out), "alignment": ALIGNMENT, "scenes": plain}))
+        scale = {"unit": "metres" if known else "network units", "metres_per_unit": known}
+        print(json.dumps({"out": str(args.out), **scale, "alignment": ALIGNMENT, "scenes": plain}))
     else:
         print(table(rows))
         for row in rows:
             if row["note"]:
                 print(f"{row['scene']} has no errors: {row['note']}")
-        print(f"trajectories of {len(rows)} scenes in '{args.out}'; errors after alignment by {ALIGNMENT}")
+        print(f"trajectories of {len(rows)} scenes in '{args.out}', {unit_in_words(known)}")
+        print(f"errors after alignment by {ALIGNMENT}")
     return 0
+
+
+def unit_in_words(metres_per_unit: float | None) -> str:
+    """What the trajectories are in, and with it what the alignment's scale says."""
+    if metres_per_unit is None:
+        return "in network units: scale is metres a unit"
+    return f"in metres, at {metres_per_unit:g} m a network unit: scale is 1 where that is right"
 
 
 def chosen_scenes(folder: SceneFolder, split: str, names: list[str] | None) -> list[Scene]:
