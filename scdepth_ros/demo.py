@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from scdepth_core.checkpoint import load_weights
-from scdepth_core.errors import BackendError, ScDepthError
+from scdepth_core.errors import BackendError, ConfigError, ScDepthError
 from scdepth_core.finished_file import finished_file
 from scdepth_ros.bag import BagReader, BagWriter
 from scdepth_ros.child_process import private_ros_environment, process
@@ -60,10 +60,14 @@ def run(args: argparse.Namespace) -> dict:
 
     Raises:
         BackendError: when depth_node or the player fails.
+        ConfigError: when there can be no folder `out`.
     """
     started = time.perf_counter()
     load_weights(args.weights)  # a bad file is better refused now than by the node
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out '{args.out}' cannot be a folder ({error.strerror}) – choose another name") from error
     source = args.bag or render(args.out / "input", args.seed)
     with BagReader(source) as bag:
         topics = find_topics(bag, ExtractionSettings())

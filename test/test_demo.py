@@ -83,6 +83,14 @@ def test_asked_to_end_it_writes_no_report(walk, weights, tmp_path):
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize(("name", "reason"), [("taken", "File exists"), ("taken/below", "Not a directory")])
+def test_an_output_that_is_a_file_is_one_sentence(walk, weights, tmp_path, capsys, name, reason):
+    (tmp_path / "taken").write_text("a text")
+    assert demo.main(["--bag", str(walk), "--weights", str(weights), "--out", str(tmp_path / name)]) == 1
+    assert f"{name}' cannot be a folder ({reason}) – choose another name" in capsys.readouterr().err
+    assert (tmp_path / "taken").read_text() == "a text"
+
+
 def test_bad_weights_are_one_sentence(tmp_path, capsys):
     assert demo.main(["--weights", str(tmp_path / "none.safetensors"), "--out", str(tmp_path)]) == 1
     assert "none.safetensors' do not exist" in capsys.readouterr().err
