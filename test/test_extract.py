@@ -243,7 +243,12 @@ def test_whole_scenes_at_the_end_are_set_apart_where_they_fit(tmp_path, scene):
     assert {row.split for row in report.scenes} == {"val"}
     report = extract([tmp_path / "walk"], tmp_path / "none", settings(validation=0.0))
     assert {row.split for row in report.scenes} == {"train"}
-    assert "there is none – lower --min-frames" in report.as_text()
+    said = report.as_text()
+    assert "there is none – --validation is 0: give a share such as 0.1, or move a scene's name from" in said
+    assert "train with" not in said and report.training_line() is None
+    bag = write_bag(tmp_path / "brief", walk(scene, 12))
+    report = extract([bag], tmp_path / "short", settings(validation=0.1, min_frames=10))
+    assert "there is none – lower --min-frames" in report.as_text() and "train with" not in report.as_text()
 
 
 def test_several_bags_become_scenes_of_one_data_set(tmp_path, scene):
@@ -313,7 +318,8 @@ def test_the_training_command_leaves_room_for_parallax():
     assert scenes[0].parallax == 0.5 and scenes[1].parallax is None
     assert report.training_line().endswith("--samples.stride 4 --model.validation photometric")
     assert "--version v2" in report.training_line()
-    assert ExtractionReport("out", (320, 256), scenes=scenes[1:]).training_line() is None
+    for alone in (scenes[1:], scenes[:1]):  # without a scene to train on, or to validate on, it would not run
+        assert ExtractionReport("out", (320, 256), scenes=alone).training_line() is None
 
 
 @pytest.mark.parametrize("words", [("--size", "big"), ("--fit", "squeeze"), ("--min-frames", "many")])

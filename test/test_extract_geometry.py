@@ -93,6 +93,11 @@ def test_a_calibration_file_stands_in_for_camera_info(tmp_path, scene):
     file = calibration_file(tmp_path / "ost.yaml", K, SIZE)
     extract([tmp_path / "walk"], tmp_path / "out", settings(calibration=str(file)))
     assert np.allclose(table(tmp_path / "out/training/walk_00/cam.txt"), Camera(*SIZE, K=K).resized(128, 96).K)
+    calibration_file(file, K, (320, 240))
+    words = rf"ost.yaml' is for 320x240, images of {IMAGE} in bag '.*walk' are 160x120 – give one for images"
+    with pytest.raises(CameraError, match=words):
+        extract([tmp_path / "walk"], tmp_path / "other", settings(calibration=str(file)))
+    assert not list(tmp_path.glob("other*"))
     file.write_text("image_width: 160\n")
     with pytest.raises(CameraError, match="camera_matrix"):
         extract([tmp_path / "walk"], tmp_path / "other", settings(calibration=str(file)))

@@ -19,7 +19,7 @@ from scdepth_ros.extraction.calibration import read_calibration
 from scdepth_ros.extraction.odometry import PoseTrack, odometry_axes
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.extraction.topics import base_topic, find_topics
-from scdepth_ros.messages import decode_camera_info, is_points, stamp_ns
+from scdepth_ros.messages import decode_camera_info, decode_image, is_points, stamp_ns
 
 _TRIES = 20  # messages looked at for the first that can be decoded
 
@@ -59,7 +59,7 @@ class FrameStream:
 
     Raises:
         BagError: when topics are missing or ambiguous.
-        CameraError: when the camera is uncalibrated.
+        CameraError: when the camera is uncalibrated, or the calibration file is for images of another size.
     """
 
     def __init__(self, bag: BagReader, settings: ExtractionSettings):
@@ -70,6 +70,7 @@ class FrameStream:
         self.notes: list[str] = []
         if settings.calibration:
             self.camera = read_calibration(settings.calibration)
+            self._check_size()
         else:
             self.camera = self.first(self.topics.camera_info, decode_camera_info)
         self._kinds = {self.topics.image: "image", self.topics.depth: "depth", self.topics.odometry: "odometry"}
@@ -126,6 +127,18 @@ class FrameStream:
                 complaint = complaint or error
         kind = next((k for k in (CameraError, ImageError) if isinstance(complaint, k)), BagError)
         raise kind(f"{topic} of bag '{self.bag.path}': {complaint or 'no messages'}")
+
+    def _check_size(self) -> None:
+        """Refuse a calibration file for images of another size."""
+        try:
+            height, width = self.first(self.topics.image, decode_image).shape[:2]
+        except (BagError, ImageError):
+            return  # frames that cannot be decoded are counted later
+        if (width, height) != (self.camera.width, self.camera.height):
+            raise CameraError(
+                f"calibration '{self.settings.calibration}' is for {self.camera.width}x{self.camera.height}, images of "
+                f"{self.topics.image} in bag '{self.bag.path}' are {width}x{height} – give one for images of this size"
+            )
 
     def _take(self, message) -> None:
         """Hand a message to the stream that it belongs to; count one that is broken."""

@@ -42,7 +42,8 @@ def extract(bags: list, output, settings: ExtractionSettings, progress: bool = F
         dataset = stack.enter_context(
             DatasetWriter(output, width=width, height=height, image_format=settings.image_format)
         )
-        report = ExtractionReport(str(output), (width, height), [recording.report for recording in recordings])
+        bag_reports = [recording.report for recording in recordings]
+        report = ExtractionReport(str(output), (width, height), bag_reports, validation=settings.validation)
         total = sum(recording.message_count for recording in recordings)
         pause = 0.2 if sys.stderr.isatty() else 10  # seconds: a bar for people, a few lines for a log file
         with tqdm(total=total, unit="msg", disable=not progress, desc="extract", mininterval=pause) as bar:

@@ -92,12 +92,17 @@ class BagReport:
 
 @dataclass
 class ExtractionReport:
-    """The whole data set. `training_line` is for the moment: a folder may be moved, and `as_dict` is kept in it."""
+    """The whole data set. `training_line` is for the moment: a folder may be moved, and `as_dict` is kept in it.
+
+    Attributes:
+        validation: the share of the frames that was wanted for validation; None where it is not known.
+    """
 
     output: str
     size: tuple[int, int]
     bags: list[BagReport] = field(default_factory=list)
     scenes: list[SceneReport] = field(default_factory=list)
+    validation: float | None = None
 
     @property
     def rotation_share(self) -> float | None:
@@ -127,23 +132,31 @@ class ExtractionReport:
             f"scenes for training, {sum(s.kept for s in val)} in {len(val)} for validation"
         )
         if not val:
-            lines.append("training wants a scene for validation, there is none – lower --min-frames, or record longer")
+            lines.append(f"training wants a scene for validation, there is none – {self._way_to_validation()}")
         if command := self.training_line():
             lines.append(f"train with: {command}")
         return "\n".join(lines)
 
     def training_line(self) -> str | None:
-        """The `scdepth train` command for this data set; None where it has no scene to train on.
+        """The `scdepth train` command for this data set; None without a scene for training or for validation.
 
         Raises:
             ConfigError: the shipped recipe is missing.
         """
+        if not self._split("val"):
+            return None
         return training_line(
             self.output,
             [SceneMeasures(scene.split, scene.kept, scene.parallax, scene.depth > 0) for scene in self.scenes],
             rotation_share=self.rotation_share,
             size=self.size,
         )
+
+    def _way_to_validation(self) -> str:
+        if self.validation == 0:
+            listing = f"{self.output}/training/train.txt"
+            return f"--validation is 0: give a share such as 0.1, or move a scene's name from {listing} to val.txt"
+        return "lower --min-frames, or record longer"
 
     def _split(self, split: str) -> list[SceneReport]:
         return [scene for scene in self.scenes if scene.split == split]
