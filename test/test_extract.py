@@ -260,6 +260,16 @@ def test_several_bags_become_scenes_of_one_data_set(tmp_path, scene):
     assert yaml.safe_load((tmp_path / "out/dataset.yaml").read_text())["source"] == ["drive", "drive"]
 
 
+def test_a_bag_that_is_given_twice_is_refused(tmp_path, scene):
+    """As overlapping globs do: training would see what it is validated on."""
+    bag = write_bag(tmp_path / "walk", walk(scene, 6))
+    (tmp_path / "link").symlink_to(bag)
+    for twin, also in ((bag, ""), (tmp_path / "link", rf", also as '{bag}'")):
+        with pytest.raises(ConfigError, match=f"bag '{twin}' is given twice{also}: training and .* – give it once"):
+            extract([bag, twin], tmp_path / "out", settings())
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_a_bag_that_was_cut_off_gives_its_beginning_and_says_so(tmp_path, scene):
     bag = cut(write_bag(tmp_path / "walk", walk(scene, 60)), 0.6)
     report = extract([bag], tmp_path / "out", settings())

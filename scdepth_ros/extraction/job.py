@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scdepth_core.data.scene_writer import DatasetWriter
-from scdepth_core.errors import DataError
+from scdepth_core.errors import ConfigError, DataError
 from scdepth_ros.bag import BagReader
 from scdepth_ros.extraction.geometry import default_size
 from scdepth_ros.extraction.recording import Recording
@@ -36,6 +36,7 @@ def extract(bags: list, output, settings: ExtractionSettings, progress: bool = F
         BagError, CameraError, DataError, ConfigError: with what is missing or wrong.
     """
     paths = [Path(path) for path in bags]
+    _check_different(paths)
     with ExitStack() as stack:
         recordings = [Recording(stack.enter_context(BagReader(path)), settings) for path in paths]
         width, height = settings.size or default_size(recordings[0].camera)
@@ -58,6 +59,18 @@ def extract(bags: list, output, settings: ExtractionSettings, progress: bool = F
             dataset.attributes.update(fps=round(1 / period, 3))
         dataset.write_text(REPORT_FILE, json.dumps(report.as_dict(), indent=2) + "\n")
     return report
+
+
+def _check_different(paths: list[Path]) -> None:
+    """Refuse a recording that is given twice: training would see what it is validated on."""
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        first = seen.setdefault(path.resolve(), path)
+        if first is not path:
+            other = "" if first == path else f", also as '{first}'"
+            raise ConfigError(
+                f"bag '{path}' is given twice{other}: training and validation would see the same frames – give it once"
+            )
 
 
 def _nothing_left(report: ExtractionReport, settings: ExtractionSettings) -> str:
