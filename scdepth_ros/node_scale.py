@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
 
 from scdepth_core.errors import ImageError
 from scdepth_core.geometry.image_geometry import rectified_pose
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference.pipeline import FramePipeline, FrameResult
+from scdepth_core.inference.validity import only
 from scdepth_core.scale import ScaleSettings, View
 from scdepth_ros.frame_statistics import Troubles
 from scdepth_ros.messages import stamp_ns
@@ -92,7 +92,8 @@ class NodeScale:
                 reference = reference_depth(matched.depth, frame.rectifier, matched.place.from_sensor)
             except ImageError as error:
                 self._troubles.report("bad_reference_depth", f"reference depth not used: {error}")
-        depth = result.depth / np.float32(result.metres_per_unit or 1)
+        # Not result.depth: its limits are metres of the scale that is measured here.
+        depth = only(result.prediction, frame.rectifier.valid)
         grey = None if matched.pose is None else cv2.cvtColor(result.rgb, cv2.COLOR_RGB2GRAY)
         ground_pose = matched.place.ground_pose
         if ground_pose is not None:

@@ -15,6 +15,7 @@ from scdepth_core.geometry.image_geometry import rectified_pose
 from scdepth_core.geometry.rectification import Rectifier
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.inference.pipeline import check_size
+from scdepth_core.inference.validity import only
 from scdepth_core.scale import Measurement, View
 from scdepth_core.scale.robust import robust_mean
 from scdepth_ros.bursts import Bursts
@@ -110,5 +111,5 @@ def _view(frame: Frame, rectifier: Rectifier, estimator: DepthEstimator) -> tupl
         except ImageError as error:
             complaint = str(error)
     ground_pose = None if frame.place.ground_pose is None else rectified_pose(frame.place.ground_pose, rectifier)
-    depth = estimator.predict(to_rgb(image))
+    depth = only(estimator.predict(to_rgb(image)), rectifier.valid)
     return View(depth, rectifier.camera.K, to_grey(image), reference, frame.pose, ground_pose), complaint

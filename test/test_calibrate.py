@@ -10,7 +10,8 @@ import torch
 from scdepth_core import cli
 from scdepth_core.checkpoint import load_weights, write_scale
 from scdepth_core.errors import CheckpointError
-from scdepth_core.scale import ScaleSettings
+from scdepth_core.geometry.rectification import Rectifier
+from scdepth_core.scale import Measurement, ScaleSettings
 from scdepth_ros import calibrate
 from scdepth_ros.bag import BagReader
 from scdepth_ros.bursts import Bursts
@@ -69,6 +70,34 @@ def test_images_are_spread_over_the_bag(bag):
         outcomes = measure(FrameStream(reader, ExtractionSettings()), oracle, sources, most=15)
     assert len(outcomes["reference_depth"].logs) == 15
     assert outcomes["reference_depth"].scale()[0] == pytest.approx(SCALE, rel=0.01)
+
+
+class Distorted(FrameStream):
+    """As if the lens were a pincushion, whose rectified image shows nothing at its edges."""
+
+    def frames(self, progress):
+        for frame in super().frames(progress):
+            distortion = {"distortion_model": "plumb_bob", "D": np.array([0.3, 0, 0, 0, 0])}
+            yield replace(frame, camera=replace(frame.camera, **distortion))
+
+
+def test_nothing_is_measured_where_rectification_shows_nothing(bag):
+    seen = []
+
+    class Looks:
+        def measure(self, view):
+            seen.append(view.depth)
+            return Measurement.none("only looking")
+
+        def restart(self):
+            pass
+
+    with BagReader(bag) as reader:
+        stream = Distorted(reader, ExtractionSettings())
+        measure(stream, Oracle(bag), {"looks": Looks()}, most=5)
+        camera = next(iter(stream.frames(lambda: None))).camera
+    valid = Rectifier(camera).valid
+    assert not valid.all() and all(np.array_equal(np.isfinite(depth), valid) for depth in seen)
 
 
 class Cropped(FrameStream):

@@ -309,6 +309,51 @@ def test_a_scale_that_is_set_while_it_is_measured_is_where_measuring_begins():
     assert give(metres_per_unit=0.0) == 3.6 and scale.tracker.state.value == pytest.approx(3.6)
 
 
+class AtOnce:
+    """Stands in for ScaleInputs: every frame has this depth message."""
+
+    def __init__(self, depth):
+        self.depth, self.frames = depth, []
+
+    def add(self, header, frame):
+        self.frames = [frame]
+
+    def ready(self):
+        from scdepth_ros.camera_transforms import CameraPlace
+        from scdepth_ros.scale_inputs import Matched
+
+        return [Matched(frame, self.depth, None, CameraPlace()) for frame in self.frames]
+
+
+@pytest.mark.parametrize("limits", [{"min_depth": 3.0}, {"max_depth": 0.4}, {"edge_slope": 1e-6}])
+def test_the_scale_is_measured_on_what_the_network_said_and_not_on_what_settings_leave_of_it(limits):
+    """Limits are metres of the scale that is under test. Where rectification shows nothing, nothing is measured."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from std_msgs.msg import Header
+
+    from scdepth_core.geometry.camera import Camera
+    from scdepth_core.inference.pipeline import FramePipeline
+    from scdepth_core.scale import ScaleSettings
+    from scdepth_ros.messages import encode_depth
+    from scdepth_ros.node_scale import NodeScale
+
+    K = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
+    camera = Camera(64, 48, K, "plumb_bob", np.array([0.3, 0, 0, 0, 0]))  # pincushion: edges are unseen
+    units = np.linspace(0.5, 2, 48 * 64, dtype=np.float32).reshape(48, 64)
+    network = SimpleNamespace(metadata=SimpleNamespace(metres_per_unit=None), predict=lambda rgb: units.copy())
+    pipeline = FramePipeline(network, **limits)
+    scale = NodeScale(ScaleSettings("reference_depth"), pipeline, Troubles(Statistics(), print))
+    nearer = units * (1 + 0.02 * np.sin(np.arange(units.size)).reshape(units.shape))  # a sensor's noise
+    scale.inputs = AtOnce(encode_depth(3.2 * nearer, Header()))
+    views, observe = [], scale.tracker.observe
+    scale.tracker.observe = lambda view: (views.append(view), observe(view))
+    for _ in range(5):
+        result = pipeline.process(np.zeros((48, 64, 3), np.uint8), camera)
+        scale.observe(result, pipeline.tables(camera).rectifier, Header())
+    assert pipeline.measured_scale == pytest.approx(3.2, rel=0.1)  # give or take how the reference was rectified
+    assert np.array_equal(np.isnan(views[0].depth), pipeline.tables(camera).invalid) and views[0].depth is not units
+
+
 def test_our_decoder_where_cv_bridge_is_not(monkeypatch):
     monkeypatch.setattr(converter.importlib.util, "find_spec", lambda name: None)
     assert converter.image_decoder() is decode_image

@@ -47,6 +47,13 @@ def test_depth_outside_the_range_is_nan():
     assert np.array_equal(np.isfinite(depth[0]), (metres > 0.99) & (metres < 3.01))
 
 
+def test_the_networks_own_depth_stays_whole_whatever_is_masked():
+    estimator = ColumnDepth()
+    result = FramePipeline(estimator, metres_per_unit=2.0, min_depth=900.0, max_depth=1000.0).process(PICTURE, CAMERA)
+    assert np.isnan(result.depth).all()
+    np.testing.assert_array_equal(result.prediction, estimator.predict(PICTURE))
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 def test_what_a_network_must_not_say_is_nan(bad):
     estimator = ColumnDepth()

@@ -76,6 +76,7 @@ class FrameResult:
 
     Attributes:
         depth: (H, W) float32 metres along z (network units while the scale is unknown), NaN where invalid.
+        prediction: (H, W) float32 network units, all that the network said; worthless where rectification saw nothing.
         rgb: (H, W, 3) uint8, the rectified picture.
         camera: of `depth` and `rgb`; None when the frame came without one (then nothing was rectified).
         metres_per_unit: scale that `depth` was multiplied by; None when it is in network units.
@@ -85,6 +86,7 @@ class FrameResult:
     """
 
     depth: np.ndarray
+    prediction: np.ndarray
     rgb: np.ndarray
     camera: Camera | None
     metres_per_unit: float | None = None
@@ -183,15 +185,15 @@ class FramePipeline:
             tables = None if camera is None else self.tables(camera)
             rgb = rectified(rgb, tables)
         with _timed(timings, "network"):
-            depth = self.estimator.predict(rgb)
+            prediction = self.estimator.predict(rgb)
             flipped = self._mirrored(rgb) if settings.flip_tolerance else None
         contradicted = None
         if self.temporal is not None:
             with _timed(timings, "temporal"):
-                contradicted = self.temporal.contradicted(rgb, depth, tables and tables.camera.K, stamp_ns)
+                contradicted = self.temporal.contradicted(rgb, prediction, tables and tables.camera.K, stamp_ns)
         with _timed(timings, "mask"):
             factor = np.float32(scale or 1.0)  # cv2.multiply computes in doubles, four times slower
-            depth = depth * factor
+            depth = prediction * factor
             low, high = max(settings.min_depth, _SMALLEST), min(settings.max_depth, _LARGEST)
             valid = depth >= np.float32(low)
             valid &= depth <= np.float32(high)
@@ -217,7 +219,7 @@ class FramePipeline:
         if want_color:
             with _timed(timings, "color"):
                 color = colorize_depth(depth, settings.color_low, settings.color_high)
-        return FrameResult(depth, rgb, tables and tables.camera, scale, cloud, color, timings)
+        return FrameResult(depth, prediction, rgb, tables and tables.camera, scale, cloud, color, timings)
 
     def _mirrored(self, rgb: np.ndarray) -> np.ndarray:
         """Depth as predicted from the mirrored picture, mirrored back."""
