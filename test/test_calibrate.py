@@ -212,6 +212,7 @@ def test_the_command_writes_what_it_prints(bag, untrained_weights, tmp_path, cap
         (("--dry-run", "--source", "camera_height"), "it needs --camera-height"),
         (("--dry-run", "--no-depth", "--no-poses"), "it needs a depth or odometry topic, or --camera-height"),
         (("--dry-run", "--frames", "2"), "--frames is 2"),
+        (("--dry-run", "--lever-arm", "inf"), "lever_arm is inf, expected metres, at least 0"),
         (("--dry-run", "--no-depth", "--min-travel", "50", "--frames", "5"), "fewer than 5 measurements"),
     ],
 )

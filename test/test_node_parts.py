@@ -254,6 +254,7 @@ def test_the_defaults_are_allowed_and_the_yaml_file_has_them_all():
         ({"weights": None}, "weights is None, expected text"),
         ({"autostart": 1}, "expected true or false"),
         ({"max_depth": float("nan")}, "max_depth is nan"),
+        ({"scale.lever_arm": float("inf")}, "scale.lever_arm is inf, expected 0 to 100"),
         ({"scale.source": "guess"}, "scale.source is 'guess', expected fixed, odometry, camera_height or reference"),
         ({"scale.source": "camera_height"}, "scale.camera_height is 0, expected its metres"),
         ({"min_depth": 5, "max_depth": 5}, "min_depth is 5 and max_depth is 5, expected min_depth below max_depth"),

@@ -326,6 +326,9 @@ def test_a_measurement_that_says_nothing_is_not_taken(log_scale, sigma):
         (lambda: CameraHeight(1.0, pitch=120), "camera pitch is 120"),
         (lambda: OdometryTravel(min_travel=-1), "min_travel is -1"),
         (lambda: OdometryTravel(max_rotation_share=2), "max_rotation_share is 2"),
+        (lambda: OdometryTravel(lever_arm=-3), "lever_arm is -3, expected metres, at least 0"),
+        (lambda: OdometryTravel(lever_arm=math.inf), "lever_arm is inf"),
+        (lambda: OdometryTravel(lever_arm=math.nan), "lever_arm is nan"),
     ],
 )
 def test_impossible_settings_are_refused(make, words):

@@ -57,6 +57,8 @@ class OdometryTravel:
             raise ConfigError(f"min_travel is {min_travel}, expected metres above 0")
         if not 0 < max_rotation_share <= 1:
             raise ConfigError(f"max_rotation_share is {max_rotation_share}, expected a share above 0, up to 1")
+        if not 0 <= lever_arm < np.inf:
+            raise ConfigError(f"lever_arm is {lever_arm}, expected metres, at least 0")
         self._min_travel, self._max_share, self._lever = min_travel, max_rotation_share, lever_arm
         self._keys: deque[_KeyFrame] = deque(maxlen=_KEYS)
 
