@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     summary = {"source": chosen, "metres_per_unit": scale, "sigma": sigma, "written": written, "sources": results}
     counters = ("transform_troubles", "dropped", "depth_dropped")
     summary |= {name: dict(getattr(stream, name)) for name in counters}
+    summary["truncated"] = stream.bag.truncated
     print(json.dumps(summary) if args.json else _text(summary))
     return 0
 
@@ -151,6 +152,7 @@ def _chosen(args: argparse.Namespace, outcomes: dict[str, Outcome], stream: Fram
     ]
     lost = stream.transform_troubles + stream.dropped + stream.depth_dropped
     reasons += [_most_common(lost)] if lost else []
+    reasons += [f"DAMAGED: {stream.bag.truncated}"] if stream.bag.truncated else []
     raise BagError(
         f"bag '{args.bag}' gave fewer than {ENOUGH} measurements of the scale ({'; '.join(reasons)}) – cure that, or "
         "raise --frames"
@@ -180,4 +182,6 @@ def _text(summary: dict) -> str:
     troubles += [f"{count} times {sentence}" for sentence, count in summary["transform_troubles"].items()]
     for counter in ("dropped", "depth_dropped"):
         troubles += [f"{count} {reason} dropped" for reason, count in summary[counter].items()]
+    if summary["truncated"]:
+        troubles.append(f"DAMAGED: {summary['truncated']}; what could be read was measured")
     return "\n".join([*lines, "", *troubles, *([""] if troubles else []), f"{scale} from {summary['source']}, {done}."])

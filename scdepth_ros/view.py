@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def draw(bag, args: argparse.Namespace) -> str:
-    """Write the picture of one frame; returns a sentence about it.
+    """Write the picture of one frame; returns what to say about it.
 
     Raises:
         BagError: when no frame with depth comes after the time asked for.
@@ -75,14 +75,14 @@ def draw(bag, args: argparse.Namespace) -> str:
         frame = _first_with_depth(source, reader.start_ns + int(at * 1e9))
         if frame is None and args.at is None:
             frame = _first_with_depth(source, None)
+        damage = f"DAMAGED: {reader.truncated}" if reader.truncated else ""
         if frame is None:
-            raise BagError(
-                f"bag '{bag}' has no image with depth after {at:.2f} s, it is {length:.2f} s long – choose another --at"
-            )
+            long = f"{length:.2f} s long{f' ({damage})' if damage else ''}"
+            raise BagError(f"bag '{bag}' has no image with depth after {at:.2f} s, it is {long} – choose another --at")
         topics = source.stream.topics
         title = f"{topics.depth} on {topics.image} at {frame.stamp_ns / 1e9:.3f} s"
         save_rgbd_view(Path(args.out), source.camera.K, frame.rgb, frame.depth, args.near, args.far, title)
-    return f"{args.out}: {title}"
+    return f"{args.out}: {title}" + (f"\n  {damage}; the picture is of what could be read" if damage else "")
 
 
 def _first_with_depth(source: RgbdFrames, start_ns: int | None) -> RgbdFrame | None:

@@ -1,11 +1,15 @@
 """`scdepth calibrate` on a rendered recording whose scale is known."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from bag_samples import cut
 
 from scdepth_core import cli
 from scdepth_core.checkpoint import load_weights, write_scale
@@ -133,6 +137,17 @@ def test_messages_that_are_lost_are_counted(bag, monkeypatch, capsys):
     summary = json.loads(capsys.readouterr().out)
     assert summary["dropped"] == {"broken image messages": 3}
     assert summary["depth_dropped"] == {"broken depth messages": 2}
+
+
+def test_a_bag_that_was_cut_off_is_measured_and_called_damaged(bag, untrained_weights, tmp_path, capsys):
+    damaged = cut(Path(shutil.copytree(bag, tmp_path / "cut")), 0.6)
+    command = ["calibrate", str(damaged), "--weights", str(untrained_weights), "--dry-run", "--frames", "5"]
+    assert cli.main([*command, "--source", "reference_depth"]) == 0
+    assert re.search(r"DAMAGED: .* breaks off.*; what could be read was measured", capsys.readouterr().out)
+    assert cli.main([*command, "--source", "reference_depth", "--json"]) == 0
+    assert "breaks off" in json.loads(capsys.readouterr().out)["truncated"]
+    assert cli.main([*command, "--source", "odometry", "--min-travel", "50"]) == 1
+    assert "breaks off" in capsys.readouterr().err
 
 
 class Long(FrameStream):

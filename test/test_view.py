@@ -6,7 +6,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from bag_samples import SECOND, START, camera_info, image, write_bag
+from bag_samples import SECOND, START, camera_info, cut, image, write_bag
 from extract_samples import flat_scene, view
 
 from scdepth_core import cli, visualization
@@ -78,6 +78,16 @@ def test_the_moment_asked_for_is_drawn(tmp_path, capsys, at, number):
     picture = cv2.imread(str(out))
     assert picture.shape[0] > 600 and picture.std() > 20
     assert [file.name for file in tmp_path.iterdir() if file.suffix != ""] == ["view.png"]
+
+
+def test_a_bag_that_was_cut_off_is_drawn_and_called_damaged(tmp_path, capsys):
+    bag = cut(wall(tmp_path / "bag", count=40), 0.6)
+    assert cli.main(["view", str(bag), "--out", str(tmp_path / "view.png")]) == 0
+    drawn, damage = capsys.readouterr().out.splitlines()
+    assert drawn.startswith(f"{tmp_path / 'view.png'}: /depth/image_rect") and (tmp_path / "view.png").is_file()
+    assert damage.startswith("  DAMAGED: ") and damage.endswith("; the picture is of what could be read")
+    assert cli.main(["view", str(bag), "--out", str(tmp_path / "view.png"), "--at", "39"]) == 1
+    assert "breaks off" in capsys.readouterr().err
 
 
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path, capsys):
