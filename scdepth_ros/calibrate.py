@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +19,10 @@ from scdepth_ros.extraction.frame_stream import FrameStream
 from scdepth_ros.extraction.settings import ExtractionSettings
 from scdepth_ros.scale_measurement import ENOUGH, Outcome, measure
 
+logger = logging.getLogger(__name__)
+
+UNCERTAIN = 0.1  # relative standard deviation above which a scale is not written without a warning
+ALIKE = 0.05  # that two sources may differ by, however certain: what each does wrong, it does wrong in every frame
 PREFERRED = ("reference_depth", "odometry", "camera_height")
 DESCRIPTION = """\
 Measure how many metres one unit of the network's depth is, on a recording of the robot's own camera, and write it
@@ -25,6 +31,8 @@ the camera over the ground if --camera-height gives it. --source picks the one t
 
 TF in the bag says the same, and exactly where the camera is: --fixed-frame odom takes the camera's travel from it,
 --ground-frame base_footprint its height, and --points-topic a lidar's points as measured depth.
+
+The uncertainty is one standard deviation of the scale, the spread that of single frames, those far off included.
 """
 
 
@@ -88,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         outcomes = measure(stream, load_estimator(args), sources, args.frames)
     chosen = _chosen(args, outcomes, stream)
     scale, sigma = outcomes[chosen].scale()
+    for doubt in _doubts(chosen, outcomes):
+        logger.warning("%s", doubt)
     if target is not None:
         write_scale(args.weights or STARTER_WEIGHTS, scale, target)
     results = {name: outcome.as_dict() for name, outcome in outcomes.items()}
@@ -157,6 +167,29 @@ def _chosen(args: argparse.Namespace, outcomes: dict[str, Outcome], stream: Fram
         f"bag '{args.bag}' gave fewer than {ENOUGH} measurements of the scale ({'; '.join(reasons)}) – cure that, or "
         "raise --frames"
     )
+
+
+def _doubts(chosen: str, outcomes: dict[str, Outcome]) -> list[str]:
+    """Why the scale of the chosen source is not to be trusted yet, a sentence each."""
+    known = {name: outcome.scale() for name, outcome in outcomes.items()}
+    scale, sigma = known[chosen]
+    doubts = []
+    if sigma > UNCERTAIN:
+        doubts.append(
+            f"the scale of {chosen} is uncertain: {scale:.4f} metres per unit ± {sigma:.1%}, expected at most "
+            f"{UNCERTAIN:.0%} – measure on a longer recording, with more travel and more to see, or by another --source"
+        )
+    for name in known:
+        if name == chosen or known[name] is None:
+            continue
+        other, its_sigma = known[name]
+        if abs(math.log(other / scale)) > max(2 * math.hypot(sigma, its_sigma), ALIKE):
+            doubts.append(
+                f"{chosen} says {scale:.4f} metres per unit ± {sigma:.1%} and {name} {other:.4f} ± {its_sigma:.1%}, "
+                "which is further apart than their uncertainties allow – check what they are given (registration and "
+                "unit of the depth, unit and frame of the odometry, height of the camera), and choose one with --source"
+            )
+    return doubts
 
 
 def _most_common(reasons: dict[str, int]) -> str:

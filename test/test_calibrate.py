@@ -76,6 +76,30 @@ def test_images_are_spread_over_the_bag(bag):
     assert outcomes["reference_depth"].scale()[0] == pytest.approx(SCALE, rel=0.01)
 
 
+class Unsteady(Oracle):
+    """Its unit is another one in every picture, by a quarter or so."""
+
+    def predict(self, rgb):
+        return super().predict(rgb) * np.float32(np.exp(0.25 * self.rng.standard_normal()))
+
+
+def test_a_scale_that_is_uncertain_is_written_with_a_warning(bag, monkeypatch, caplog):
+    monkeypatch.setattr(calibrate, "load_estimator", lambda args: Unsteady(bag))
+    assert cli.main(["calibrate", str(bag), "--dry-run", "--source", "reference_depth", "--frames", "6"]) == 0
+    assert "the scale of reference_depth is uncertain: " in caplog.text and "expected at most 10% – " in caplog.text
+
+
+def test_sources_that_contradict_each_other_are_named(bag, monkeypatch, caplog):
+    monkeypatch.setattr(calibrate, "load_estimator", lambda args: Oracle(bag))
+    right, wrong = ROBOT.height, 1.5 * ROBOT.height
+    command = ["calibrate", str(bag), "--dry-run", "--camera-pitch", str(ROBOT.pitch), "--camera-height"]
+    assert cli.main([*command, str(right)]) == 0
+    assert not caplog.records
+    assert cli.main([*command, str(wrong)]) == 0
+    assert "and camera_height 3.8" in caplog.text and "further apart than their uncertainties allow" in caplog.text
+    assert "and odometry" not in caplog.text  # it agrees with reference depth
+
+
 class Distorted(FrameStream):
     """As if the lens were a pincushion, whose rectified image shows nothing at its edges."""
 

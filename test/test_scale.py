@@ -232,6 +232,25 @@ def test_the_robust_mean_by_hand():
     assert centre == pytest.approx(1.0, abs=0.02) and 0 < sigma < 0.1
 
 
+@pytest.mark.parametrize("count", [5, 7, 20, 100])
+@pytest.mark.parametrize("wrong", [0.0, 0.1, 0.3])
+def test_the_robust_mean_is_as_certain_as_it_says(count, wrong):
+    """Two standard deviations hold about 95 % of the means; somewhat less of few values, where they would hold 72 %."""
+    rng = np.random.default_rng(0)
+    beyond = 0
+    for _ in range(400):
+        far = np.where(rng.random(count) < wrong, rng.uniform(-1.6, 1.6, count), 0)
+        mean, sigma = robust_mean(0.1 * rng.standard_normal(count) + far, np.full(count, 0.02))
+        beyond += abs(mean) > 2 * sigma
+    assert beyond < (0.12 if count < 10 else 0.08) * 400
+
+
+def test_values_of_which_a_third_disagree_are_not_certain():
+    """Four that agree by chance are not certain to 2 %: spread / sqrt(N) is 20 %."""
+    values = np.array([0, 0.03, -0.03, 0.05, 0.6, -0.7, 1.1])
+    assert 0.05 < robust_mean(values, np.full(7, 0.03))[1] < values.std() / math.sqrt(7)
+
+
 def test_values_that_err_alike_are_worth_less():
     rng = np.random.default_rng(0)
     free = 0.05 * rng.standard_normal(200)

@@ -29,8 +29,10 @@ def robust_mean(values: np.ndarray, sigmas: np.ndarray) -> tuple[float, float]:
         values: (N,) in the order in which they were measured.
         sigmas: (N,) standard deviation of each. The scatter seen is added to it, so that it may be too small.
 
-    Neighbours in a video err alike: the standard deviation counts N (1 - r) / (1 + r) independent values, where r is
-    the correlation of each with the next.
+    The standard deviation is spread / sqrt(n), where outliers add to the spread and not to n, each at WIDTH standard
+    deviations at most: values that disagree make the mean less certain, whether it follows them or not. Neighbours in a
+    video err alike: n counts (1 - r) / (1 + r) of the values, where r is the correlation of each with the next. A
+    spread that is known from few values is uncertain too: sqrt((N - 1) / (N - 3)) is Student's standard deviation.
     """
     centre, scatter = median_and_scatter(values)
     variances = np.maximum(sigmas**2 + scatter**2, 1e-12)
@@ -41,10 +43,11 @@ def robust_mean(values: np.ndarray, sigmas: np.ndarray) -> tuple[float, float]:
             break
     share = weights / weights.sum()
     residuals = values - centre
-    spread = math.sqrt(float(share @ np.minimum(residuals**2, WIDTH**2 * variances)))
-    independent = 1 / float(share @ share)
+    spread = math.sqrt(float(np.minimum(residuals**2, WIDTH**2 * variances).mean()))
     r = np.clip(_correlation_with_next(residuals, np.sqrt(variances)), 0, 0.95)
-    return centre, max(spread, 1e-6) / math.sqrt(max(independent * (1 - r) / (1 + r), 1.0))
+    independent = max((1 - r) / (1 + r) / float(share @ share), 1.0)
+    few = math.sqrt(max(len(values) - 1, 1) / max(len(values) - 3, 1))
+    return centre, few * max(spread, 1e-6) / math.sqrt(independent)
 
 
 def _correlation_with_next(residuals: np.ndarray, sigmas: np.ndarray) -> float:
