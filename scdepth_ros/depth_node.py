@@ -212,6 +212,7 @@ class DepthNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         pipeline = self._processor and self._processor.pipeline
         scale = self._processor and self._processor.scale
+        state = scale and scale.tracker.state
         seen = self._statistics.snapshot()
         report = NodeReport(
             state=self._state_machine.current_state[1],
@@ -225,7 +226,8 @@ class DepthNode(LifecycleNode):
             is_metric=pipeline is not None and pipeline.is_metric,
             scale_source=self._live.current.scale_source,
             scale_topic=scale.inputs.topic if scale and scale.inputs else "",
-            scale_state=scale and scale.tracker.state,
+            scale_silence=self._silence.look_at_scale(None if state is None or state.frozen else scale.inputs),
+            scale_state=state,
             stages=tuple(self._processor.stages.items()) if self._processor else (),
         )
         stamp = self.get_clock().now().to_msg()

@@ -36,6 +36,7 @@ class NodeReport:
         is_metric: False while nobody knows the scale.
         scale_source: parameter scale.source.
         scale_topic: what the source listens to; empty when to nothing.
+        scale_silence: why nothing comes there; empty while it does, or is not wanted.
         scale_state: scdepth_core's ScaleState; None when the scale is fixed.
         stages: milliseconds that the last frame spent in each stage.
     """
@@ -51,6 +52,7 @@ class NodeReport:
     is_metric: bool = False
     scale_source: str = "fixed"
     scale_topic: str = ""
+    scale_silence: str = ""
     scale_state: object | None = None
     stages: tuple[tuple[str, float], ...] = ()
 
@@ -172,16 +174,30 @@ def _scale(report: NodeReport, seen: Snapshot, new: Counter):
             **{f"refused: {reason}": count for reason, count in state.refused.items()},
             **{kind: seen.counts[kind] for kind in SCALE_TROUBLES},
         }
+    silence = f"nothing comes on {report.scale_topic}: {report.scale_silence}" if report.scale_silence else ""
     if not report.is_metric:
-        way_out = f"waiting for {report.scale_source}" if state else "set metres_per_unit, or scale.source"
+        way_out = silence or _what_is_missing(state, report.scale_source)
         reasons = [state.last_refusal] if state and state.last_refusal else []
         reasons += [f"{new[kind]} {kind} in the last second" for kind in SCALE_TROUBLES if new[kind]]
         why = f" ({', '.join(reasons)})" if reasons else ""
         return WARN, f"not metric: depth is in network units – {way_out}{why}", values
     known = f"metric, {report.scale:.4g} metres per unit{_how_known(state)}"
-    if trouble := ", ".join(f"{new[kind]} {kind}" for kind in SCALE_TROUBLES if new[kind]):
-        return WARN, f"{known}; not everything could be measured with in the last second: {trouble}", values
-    return OK, known, values
+    troubles = [silence] if silence else []
+    if counts := ", ".join(f"{new[kind]} {kind}" for kind in SCALE_TROUBLES if new[kind]):
+        troubles.append(f"not everything could be measured with in the last second: {counts}")
+    if troubles:
+        return WARN, "; ".join([known, *troubles]), values
+    unmeasured = state is not None and not state.is_measured
+    return OK, f"{known} ({state.last_refusal})" if unmeasured and state.last_refusal else known, values
+
+
+def _what_is_missing(state, source: str) -> str:
+    """What it takes before depth is metric."""
+    if state is None:
+        return "set metres_per_unit, or scale.source"
+    if not state.count:
+        return f"waiting for {source}"
+    return f"{state.count} measurements by {source} {'do not agree' if state.is_contradicted else 'are too few'} yet"
 
 
 def _how_known(state) -> str:
@@ -189,7 +205,10 @@ def _how_known(state) -> str:
     if state is None:
         return ""
     frozen = ", frozen" if state.frozen else ""
-    return f" ± {100 * state.sigma:.2g} %{frozen}" if state.is_measured else f", not measured yet{frozen}"
+    if state.is_measured:
+        return f" ± {100 * state.sigma:.2g} %{frozen}"
+    begun = f", {state.count} measurements so far" if state.count else ""
+    return f", not measured yet{begun}{frozen}"
 
 
 def _text(value) -> str:

@@ -60,6 +60,9 @@ class ScaleInputs:
 
     Attributes:
         topic: full name of what the source listens to, after remapping; empty when to nothing.
+        message_type: of the topic, such as "nav_msgs/msg/Odometry"; empty for nothing and for TF, whose gaps are said
+            frame by frame.
+        cure: how another topic is taken.
 
     Raises:
         ConfigError: for QoS parameters that are no QoS.
@@ -78,6 +81,8 @@ class ScaleInputs:
         self._camera_frame = ""
         self._matched: list[Matched] = []
         self.topic, self._subscription, self._listener = "", None, None
+        self.message_type = self.cure = ""
+        self._last_message = time.monotonic()
         self._associator = Associator(_streams(settings), TOLERANCE_NS, WINDOW_NS)
         try:
             self._listen(settings)
@@ -99,10 +104,18 @@ class ScaleInputs:
             self.topic = node.resolve_topic_name(TF)
         elif settings.source == "odometry":
             self.topic = node.resolve_topic_name("odom")
+            self.cure = "remap odom:=TOPIC"
             self._subscription = self._subscribe(Odometry, self._on_odometry)
         elif settings.source == "reference_depth":
             self.topic, message = _reference(node, settings.reference)
+            base = "reference_points" if takes_points else "reference_depth"
+            self.cure = f"remap {base}:=TOPIC, and let scale.reference say what comes on it"
             self._subscription = self._subscribe(message, self._on_depth)
+
+    @property
+    def since_message(self) -> float:
+        """Seconds since the last message of the topic, or since the start while none came."""
+        return time.monotonic() - self._last_message
 
     def add(self, header, frame) -> None:
         """Let a frame wait for what belongs to it; `header` is that of its image."""
@@ -127,11 +140,13 @@ class ScaleInputs:
 
     def _subscribe(self, message: type, callback: Callable):
         sentence = f"messages of {self.topic}, which measures the scale, were lost on the way: {TRANSPORT_CURE}"
+        self.message_type = f"{message.__module__.split('.')[0]}/msg/{message.__name__}"
         lost = LostMessages(lambda count: self._complain("scale_inputs_lost", sentence, count))
         return qos.subscribe(self._node, message, self.topic, callback, qos.measurements(), lost)
 
     def _on_odometry(self, msg: Odometry) -> None:
         stamp = stamp_ns(msg.header)
+        self._last_message = time.monotonic()
         with self._lock:
             try:
                 self._poses.add(stamp, msg)
@@ -142,6 +157,7 @@ class ScaleInputs:
             self._match()
 
     def _on_depth(self, msg: Image | CompressedImage | PointCloud2) -> None:
+        self._last_message = time.monotonic()
         with self._lock:
             self._associator.add_depth(stamp_ns(msg.header), msg)
             self._match()

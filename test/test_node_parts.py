@@ -154,6 +154,37 @@ def statuses(node_report, **changes):
     return {s.name.partition(": ")[2]: (int.from_bytes(s.level, "little"), s.message) for s in array.status}
 
 
+def scale_state(**changes):
+    from scdepth_core.scale import ScaleState
+
+    known = {"value": None, "sigma": np.inf, "frozen": False, "is_measured": False, "is_contradicted": False}
+    return ScaleState(**{**known, "count": 0, "refused": Counter(), "last_refusal": "", **changes})
+
+
+def test_diagnostics_say_that_the_scale_cannot_be_measured():
+    silent = {"scale_source": "odometry", "scale_topic": "/odom", "scale_silence": "nobody publishes it"}
+    said = statuses(report(**silent, scale_state=scale_state()))
+    sentence = "metric, 1 metres per unit, not measured yet; nothing comes on /odom: nobody publishes it"
+    assert said["scale"] == (1, sentence)
+    said = statuses(report(**silent, scale_state=scale_state(is_measured=True, sigma=0.02, count=60)))
+    assert said["scale"] == (1, "metric, 1 metres per unit ± 2 %; nothing comes on /odom: nobody publishes it")
+    said = statuses(report(**silent, is_metric=False, scale_state=scale_state()))
+    assert said["scale"][1] == "not metric: depth is in network units – nothing comes on /odom: nobody publishes it"
+
+
+def test_diagnostics_count_measurements_that_do_not_suffice_yet():
+    odometry = {"scale_source": "odometry", "scale_topic": "/odom"}
+    said = statuses(report(**odometry, is_metric=False, scale_state=scale_state(count=3)))
+    assert said["scale"][1].endswith("– 3 measurements by odometry are too few yet")
+    said = statuses(report(**odometry, is_metric=False, scale_state=scale_state(count=30, is_contradicted=True)))
+    assert said["scale"][1].endswith("– 30 measurements by odometry do not agree yet")
+    said = statuses(report(**odometry, scale_state=scale_state(count=3, last_refusal="mostly rotation")))
+    assert said["scale"] == (
+        0,
+        "metric, 1 metres per unit, not measured yet, 3 measurements so far (mostly rotation)",
+    )
+
+
 def test_diagnostics_say_what_is_wrong():
     said = statuses(report(), since_image=6.2)
     assert said["input"] == (2, "no image for 6 s on /image")
@@ -165,9 +196,7 @@ def test_diagnostics_say_what_is_wrong():
     assert said["camera_info"][0] == 1 and said["camera_info"][1].startswith("no camera_info on /info: no cloud")
     said = statuses(report(is_metric=False))
     assert said["scale"][0] == 1 and said["scale"][1].startswith("not metric")
-    state = SimpleNamespace(
-        value=None, sigma=np.inf, frozen=False, is_measured=False, count=0, refused=Counter(x=2), last_refusal="x"
-    )
+    state = scale_state(refused=Counter(x=2), last_refusal="x")
     said = statuses(report(is_metric=False, scale_source="odometry", scale_state=state))
     assert said["scale"] == (1, "not metric: depth is in network units – waiting for odometry (x)")
     said = statuses(report(is_metric=False, scale_source="odometry", scale_state=state), counts=Counter(no_transform=2))

@@ -87,6 +87,16 @@ def measure_by_reference(bench, depths, units, scale):
     return metres
 
 
+def test_reference_depth_that_never_comes_is_said_with_the_reason(node, bench):
+    wrong = bench.node.create_publisher(PointCloud2, "reference_depth", BEST_EFFORT)
+    said = "s on /reference_depth: it carries sensor_msgs/msg/PointCloud2, not sensor_msgs/msg/Image; "
+    node.wait_for_output(said)
+    cure = "remap reference_depth:=TOPIC, and let scale.reference say what comes on it"
+    level, sentence, _ = bench.diagnostics()["scale"]
+    bench.node.destroy_publisher(wrong)
+    assert level == WARN and "nothing comes on /reference_depth: it carries" in sentence and sentence.endswith(cure)
+
+
 def test_depth_becomes_metric_by_reference_depth(node, bench, depths, units, weights):
     assert "depth is not metric" in node.output
     np.testing.assert_allclose(send(bench, depths), units, rtol=1e-3)

@@ -274,10 +274,10 @@ def test_the_filter_waits_while_the_first_measurements_contradict_each_other():
     filter = ScaleFilter()
     for wrong in (0.9, -0.7, 0.0, 1.4, 0.5):
         filter.update(math.log(2) + wrong, 0.02)
-    assert filter.value is None and not filter.is_measured and filter.count == 5
+    assert filter.value is None and not filter.is_measured and filter.count == 5 and filter.is_contradicted
     for _ in range(15):
         filter.update(math.log(2) + 0.03 * rng.standard_normal(), 0.02)
-    assert filter.is_measured and filter.value == pytest.approx(2, rel=0.05)
+    assert filter.is_measured and filter.value == pytest.approx(2, rel=0.05) and not filter.is_contradicted
     filter = ScaleFilter()
     for k in range(50):
         assert filter.value is None

@@ -7,9 +7,10 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import rclpy
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
-from scdepth_ros.silence import SilenceWatch, why_silent
+from scdepth_ros.silence import SilenceWatch, why_silent, why_unmeasured
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
@@ -54,6 +55,32 @@ def test_where_nobody_publishes_other_image_topics_are_named(bench, camera):
     assert sentence.startswith("nobody publishes it; images are on ")
     assert "/left/image, /left/image (compressed)" in sentence and "/points" not in sentence
     assert bench.images.topic_name not in sentence.split()  # what the node itself publishes is no camera
+
+
+ODOMETRY = "nav_msgs/msg/Odometry"
+
+
+def test_what_the_scale_would_be_measured_with_is_looked_for(bench, camera):
+    cure = "remap odom:=TOPIC"
+    nobody = f"nobody publishes it; no {ODOMETRY} is published elsewhere – {cure}"
+    assert why_unmeasured(bench.node, "/odom", ODOMETRY, cure) == nobody
+    camera(PointCloud2, "/odom")
+    camera(Odometry, "/wheels")
+    wrong = f"it carries sensor_msgs/msg/PointCloud2, not {ODOMETRY}; {ODOMETRY} is on /wheels – {cure}"
+    assert why_unmeasured(bench.node, "/odom", ODOMETRY, cure) == wrong
+    assert "ros2 topic hz /wheels" in why_unmeasured(bench.node, "/wheels", ODOMETRY, cure)
+
+
+def test_the_log_says_once_that_the_scale_cannot_be_measured(bench, capfd):
+    watch = SilenceWatch(bench.node)
+    inputs = SimpleNamespace(topic="/tf", message_type="", cure="", since_message=60.0)
+    assert watch.look_at_scale(None) == watch.look_at_scale(inputs) == ""
+    inputs = SimpleNamespace(topic="/depth", message_type=RAW, cure="remap it", since_message=4.9)
+    assert watch.look_at_scale(inputs) == ""
+    inputs.since_message = 5.0
+    assert watch.look_at_scale(inputs) and watch.look_at_scale(inputs)
+    said = "nothing to measure the scale with for 5 s on /depth: nobody publishes it; "
+    assert capfd.readouterr().err.count(said) == 1
 
 
 def test_the_log_says_it_once_and_again_when_the_cause_changes_or_images_stop_once_more(bench, camera, capfd):

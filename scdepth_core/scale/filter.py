@@ -57,6 +57,11 @@ class ScaleFilter:
         """True when `value` comes from measurements, and not from `initial` alone."""
         return self._log is not None and self.count >= self._minimum
 
+    @property
+    def is_contradicted(self) -> bool:
+        """True while measurements would be enough to start with, but do not agree."""
+        return self._log is None and self.count >= self._minimum
+
     def update(self, log_scale: float, sigma: float) -> bool:
         """Take a measurement in.
 

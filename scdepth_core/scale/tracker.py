@@ -19,6 +19,7 @@ class ScaleState:
         value: metres per unit, None while unknown; sigma: relative standard deviation, inf while not measured.
         frozen: whether it is kept as it is.
         is_measured: whether it comes from measurements.
+        is_contradicted: whether enough was measured to begin with, but does not agree.
         count: measurements taken; refused: frames without one, by reason.
         last_refusal: why the last frame gave none; empty when it did.
     """
@@ -27,6 +28,7 @@ class ScaleState:
     sigma: float
     frozen: bool
     is_measured: bool
+    is_contradicted: bool
     count: int
     refused: Counter
     last_refusal: str
@@ -101,4 +103,6 @@ class ScaleTracker:
             f = self._filter
             sigma = f.sigma if f.is_measured else math.inf
             refused = Counter(self._refused)
-            return ScaleState(f.value, sigma, f.frozen, f.is_measured, f.count, refused, self._last_refusal)
+            known = {"value": f.value, "sigma": sigma, "is_measured": f.is_measured}
+            counts = {"count": f.count, "refused": refused, "last_refusal": self._last_refusal}
+            return ScaleState(frozen=f.frozen, is_contradicted=f.is_contradicted, **known, **counts)
