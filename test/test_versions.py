@@ -595,6 +595,16 @@ def test_the_version_is_asked_for_on_the_line_or_in_the_file(tmp_path):
         asked_version(["--version", "v4"])
 
 
+@pytest.mark.parametrize("version", ["v1", "v3"])
+def test_printed_settings_keep_the_version(tmp_path, capsys, version):
+    (tmp_path / "v2.yaml").write_text("version: v2\n")
+    options = ["--version", version, "--config", str(tmp_path / "v2.yaml"), "--data", "x"]
+    with pytest.raises(SystemExit):
+        cli.main(["train", *options, "--print_config=skip_default"])
+    (tmp_path / "x.yaml").write_text(capsys.readouterr().out)
+    assert asked_version(["--config", str(tmp_path / "x.yaml")]) == version
+
+
 @pytest.mark.parametrize("text", [b"version: [v1]", b"version: {a: 1}", b"version: 2"])
 def test_a_version_that_is_no_word_is_one_sentence(tmp_path, text):
     (tmp_path / "x.yaml").write_bytes(text)

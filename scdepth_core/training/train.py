@@ -9,7 +9,7 @@ from typing import Literal, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import SUPPRESS, ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerStatus
@@ -55,7 +55,10 @@ def build_parser(version: str = DEFAULT) -> ArgumentParser:
     parser.add_argument(
         "--config", action=ActionConfigFile, help="YAML with any of the settings below; flags override it"
     )
-    parser.add_argument("--version", type=Literal[tuple(VERSIONS)], default=version, help="of SC-Depth")
+    # without a default, which --print_config=skip_default would leave out: the file is of this version
+    parser.add_argument(
+        "--version", type=Literal[tuple(VERSIONS)], default=SUPPRESS, help=f"of SC-Depth (default: {DEFAULT})"
+    )
     parser.add_argument("--data", type=Path, required=True, help="data set in the scene-folder format")
     parser.add_argument(
         "--out", type=Path, default=Path("runs") / version, help="folder of the run: checkpoints, logs, weights"
@@ -111,8 +114,7 @@ def run(arguments: list[str]) -> None:
     """
     version = asked_version(arguments)
     parser = build_parser(version)
-    settings = parser.parse_args(arguments)
-    settings.version = version
+    settings = parser.parse_args([*arguments, "--version", version])
     _check(settings)
     resume, first_epoch = _resume_path(settings), 0
     if resume is not None:
