@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scdepth_core import cli
-from scdepth_core.data import SequenceDataset
+from scdepth_core.data import SceneFolder, SequenceDataset
 
 SMALL = (
     *("--model.encoder", "mobilenet_v3_small", "--model.decoder", "half", "--model.pretrained", "none"),
@@ -95,6 +95,27 @@ def test_another_kind_of_validation_is_no_run_to_resume(run, tiny_data, tmp_path
     last = run / "checkpoints" / "last.ckpt"
     assert train(tiny_data, tmp_path / "run", "--resume", str(last), "--model.validation", "photometric") == 1
     assert "its validation is depth, these settings say photometric" in capsys.readouterr().err
+
+
+def test_another_input_size_is_no_run_to_resume(run, tiny_data, tmp_path, capsys):
+    last = run / "checkpoints" / "last.ckpt"
+    assert train(tiny_data, tmp_path / "run", "--resume", str(last), "--samples.width", "96") == 1
+    said = capsys.readouterr().err
+    assert "its samples are 64x64 pixels, these settings say 96x64" in said and said.count("\n") == 1
+    assert f"--model.start '{last}'" in said and not (tmp_path / "run").exists()
+
+
+def test_another_data_set_is_no_run_to_resume(run, tiny_data, own_data, tmp_path, capsys):
+    """One that was copied to another folder is the same."""
+    resume = ("--resume", str(run / "checkpoints" / "last.ckpt"), "--trainer.max_epochs", "2")
+    resume += ("--trainer.limit_val_batches", "0", "--trainer.limit_train_batches", "1")
+    listing = own_data / "training" / "train.txt"
+    assert train(own_data, tmp_path / "copied", *resume) == 0
+    listing.write_text(listing.read_text().splitlines()[0])
+    assert train(own_data, tmp_path / "other", *resume) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "it was trained on 'tiny, 2 training scenes' (fingerprint " in said and "--model.start" in said
+    assert all(SceneFolder(data).fingerprint in said for data in (tiny_data, own_data))
 
 
 def test_an_interrupted_run_says_so_and_how_to_go_on(tiny_data, tmp_path, monkeypatch, capsys):

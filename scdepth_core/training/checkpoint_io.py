@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import CheckpointError
 from scdepth_core.finished_file import finished_file
 from scdepth_core.pickled_checkpoint import read_training_checkpoint
@@ -57,13 +58,22 @@ def save_whole(contents: dict, path: Path) -> None:
 
 
 def check_resumable(
-    path: Path, version: str, encoder: str, decoder: str = "full", averages: bool = False, validation: str = "depth"
+    path: Path,
+    version: str,
+    encoder: str,
+    decoder: str = "full",
+    averages: bool = False,
+    validation: str = "depth",
+    size: tuple[int, int] | None = None,
+    data: SceneFolder | None = None,
 ) -> int:
     """The epoch that training of this model goes on with from the checkpoint.
 
     Args:
         averages: whether the run keeps averaged weights (--ema).
         validation: what it is judged by; scores of different kinds cannot be compared.
+        size: (width, height) of the samples, pixels; None for any.
+        data: what it is to go on with, wherever that lies by now; None for anything.
 
     Raises:
         CheckpointError: it cannot go on from there.
@@ -94,7 +104,25 @@ def check_resumable(
         raise CheckpointError(
             f"cannot resume from '{path}': it was trained {'without' if averages else 'with'} --ema – {wanted}"
         )
+    _check_samples(path, saved.get("datamodule_hyper_parameters", {}), size, data)
     return saved["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+
+
+def _check_samples(path: Path, trained: dict, size: tuple[int, int] | None, data: SceneFolder | None) -> None:
+    """Raise CheckpointError where scores of the samples could not be compared with those of the run so far."""
+    anew = f"begin a new run from these weights with --model.start '{path}' and another --out"
+    before = trained.get("width"), trained.get("height")
+    if None not in (size, *before) and before != size:
+        raise CheckpointError(
+            f"cannot resume from '{path}': its samples are {before[0]}x{before[1]} pixels, these settings say "
+            f"{size[0]}x{size[1]} – set --samples.width {before[0]} --samples.height {before[1]}, or {anew}"
+        )
+    fingerprint = trained.get("fingerprint")
+    if data is not None and fingerprint and fingerprint != data.fingerprint:
+        raise CheckpointError(
+            f"cannot resume from '{path}': it was trained on '{trained.get('dataset', '')}' (fingerprint "
+            f"{fingerprint}), '{data.root}' is another data set ({data.fingerprint}) – give that of the run, or {anew}"
+        )
 
 
 def _within_an_epoch(progress: dict) -> bool:

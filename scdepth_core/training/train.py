@@ -118,8 +118,17 @@ def run(arguments: list[str]) -> None:
     _check(settings)
     resume, first_epoch = _resume_path(settings), 0
     if resume is not None:
-        model, averages = settings.model, settings.ema is not None
-        first_epoch = check_resumable(resume, version, model.encoder, model.decoder, averages, model.validation)
+        model, samples = settings.model, settings.samples
+        first_epoch = check_resumable(
+            resume,
+            version,
+            model.encoder,
+            model.decoder,
+            averages=settings.ema is not None,
+            validation=model.validation,
+            size=(samples.width, samples.height),
+            data=SceneFolder(settings.data),
+        )
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     keep_freed_memory()
