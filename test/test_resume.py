@@ -118,6 +118,15 @@ def test_another_data_set_is_no_run_to_resume(run, tiny_data, own_data, tmp_path
     assert all(SceneFolder(data).fingerprint in said for data in (tiny_data, own_data))
 
 
+@pytest.mark.parametrize(("unit", "reached", "end"), [("epoch", 1, 1), ("epoch", 1, 0), ("step", 4, 4), ("step", 4, 3)])
+def test_a_run_that_has_nothing_left_says_so(run, tiny_data, tmp_path, capsys, unit, reached, end):
+    last = run / "checkpoints" / "last.ckpt"
+    assert train(tiny_data, tmp_path / "run", "--resume", str(last), f"--trainer.max_{unit}s", str(end)) == 1
+    said = capsys.readouterr()
+    assert f"{unit} {reached} was reached already" in said.err and f"raise --trainer.max_{unit}s" in said.err
+    assert said.err.count("\n") == 1 and not said.out
+
+
 def test_an_interrupted_run_says_so_and_how_to_go_on(tiny_data, tmp_path, monkeypatch, capsys):
     original, handler = SequenceDataset.__getitem__, signal.getsignal(signal.SIGINT)
 

@@ -66,8 +66,8 @@ def check_resumable(
     validation: str = "depth",
     size: tuple[int, int] | None = None,
     data: SceneFolder | None = None,
-) -> int:
-    """The epoch that training of this model goes on with from the checkpoint.
+) -> tuple[int, int]:
+    """How many epochs and steps are behind the checkpoint, from which training of this model goes on.
 
     Args:
         averages: whether the run keeps averaged weights (--ema).
@@ -105,7 +105,7 @@ def check_resumable(
             f"cannot resume from '{path}': it was trained {'without' if averages else 'with'} --ema – {wanted}"
         )
     _check_samples(path, saved.get("datamodule_hyper_parameters", {}), size, data)
-    return saved["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+    return saved["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"], saved.get("global_step", 0)
 
 
 def _check_samples(path: Path, trained: dict, size: tuple[int, int] | None, data: SceneFolder | None) -> None:

@@ -119,7 +119,7 @@ def run(arguments: list[str]) -> None:
     resume, first_epoch = _resume_path(settings), 0
     if resume is not None:
         model, samples = settings.model, settings.samples
-        first_epoch = check_resumable(
+        first_epoch, first_step = check_resumable(
             resume,
             version,
             model.encoder,
@@ -129,6 +129,8 @@ def run(arguments: list[str]) -> None:
             size=(samples.width, samples.height),
             data=SceneFolder(settings.data),
         )
+        _check_end("epoch", first_epoch, settings.trainer.max_epochs)
+        _check_end("step", first_step, settings.trainer.max_steps)
         settings.model.pretrained, settings.model.start = "none", None  # the checkpoint replaces the weights anyway
     _quiet_lightning()
     keep_freed_memory()
@@ -194,6 +196,14 @@ def _check(settings: Namespace) -> None:
             raise ConfigError(f"--{name} is {value:g}, expected at least {least}")
     if not 0 <= settings.model.loss.ssim_weight <= 1:
         raise ConfigError(f"--model.loss.ssim_weight is {settings.model.loss.ssim_weight:g}, expected 0 to 1")
+
+
+def _check_end(unit: str, reached: int, end: int | None) -> None:
+    """Raise ConfigError where a resumed run has nothing left to train; an end of None or -1 is none."""
+    if end not in (None, -1) and reached >= end:
+        raise ConfigError(
+            f"{unit} {reached} was reached already, and --trainer.max_{unit}s is {end} – raise --trainer.max_{unit}s"
+        )
 
 
 def _callbacks(settings: Namespace) -> list[pl.Callback]:
