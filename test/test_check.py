@@ -205,6 +205,7 @@ def foreign(name, coding):
         (twice_b, ERROR, "listing", "training/train.txt"),
         (lambda r: (r / "training/c").mkdir(), WARNING, "listing", "training/c"),
         (lambda r: (r / "dataset.yaml").write_text("depth_factor: -1"), ERROR, "dataset.yaml", "dataset.yaml"),
+        (lambda r: (r / "dataset.yaml").write_text("depth_facto: 2"), ERROR, "dataset.yaml", "dataset.yaml"),
         (lambda r: a("timestamps.txt")(r).write_text("1\n2\n"), WARNING, "timestamps", "training/a/timestamps.txt"),
         (lambda r: a("poses.txt")(r).write_text("0 0 0 0 0 0 0 1\n"), WARNING, "poses", "training/a/poses.txt"),
         (lambda r: a("poses.txt")(r).write_text("1 2 3\n"), WARNING, "poses", "training/a/poses.txt"),
@@ -226,6 +227,13 @@ def foreign(name, coding):
 def test_every_ailment_is_found_in_its_file(root, spoil, level, kind, file):
     spoil(root)
     assert (level, kind, file) in found(root)
+
+
+@pytest.mark.parametrize(("factor", "strange"), [(1000, False), (1, True), (19, True), (21, False), (1e5, True)])
+def test_depth_that_no_camera_sees(root, factor, strange):
+    """Depth is 2000 units nearly everywhere; a factor that is wrong by a thousand shows in its median."""
+    (root / "dataset.yaml").write_text(f"depth_factor: {factor:g}\n")
+    assert ((WARNING, "depth unit", "dataset.yaml") in found(root)) == strange
 
 
 def test_a_data_set_for_evaluation_alone_has_no_scenes_to_train_on(root):

@@ -205,6 +205,18 @@ def test_a_bad_description_is_named(root, text):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["depth_facto", "depth-factor", "Depth_Factor"])
+def test_a_misspelt_entry_of_the_description_is_named(root, name):
+    (root / "dataset.yaml").write_text(f"{name}: 5000\n")
+    with pytest.raises(DataError, match=f"dataset.yaml' has '{name}', which nothing reads – write 'depth_factor'"):
+        _ = SceneFolder(root).depth_factor
+
+
+def test_the_description_may_hold_notes(root):
+    (root / "dataset.yaml").write_text("source: a shed\nfps: 30\n2026: {rain: true}\ndepth_factor: 5000\n")
+    assert SceneFolder(root).depth_factor == 5000
+
+
 def test_depth_of_eight_bits_is_refused(root):
     path = root / "training" / "a" / "depth" / "0000.png"
     write_depth(path, 200, np.uint8)

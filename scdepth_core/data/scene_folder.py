@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from scdepth_core.text_file import read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy", ".npz")
+ENTRIES = ("preset", "depth_factor", "width", "height")  # of dataset.yaml that are read; others are notes
 _NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)(?:\.\d+)?")  # what stands before it, and its whole part
 
 
@@ -64,7 +66,7 @@ class SceneFolder:
 
     @cached_property
     def attributes(self) -> dict:
-        """Entries of dataset.yaml, or nothing for data sets that were made elsewhere."""
+        """Entries of dataset.yaml, or nothing for data sets that were made elsewhere; a misspelt one is refused."""
         path = self.root / "dataset.yaml"
         if not path.exists():
             return {}
@@ -75,6 +77,9 @@ class SceneFolder:
             raise DataError(f"'{path}' is not YAML ({reason}) – correct it, or remove it") from None
         if not isinstance(entries, dict | None):
             raise DataError(f"'{path}' holds a {type(entries).__name__}, expected 'name: value' lines")
+        for name in (entries or {}).keys() - ENTRIES:
+            if meant := get_close_matches(str(name).lower(), ENTRIES, n=1, cutoff=0.8):
+                raise DataError(f"'{path}' has '{name}', which nothing reads – write '{meant[0]}', or remove it")
         return entries or {}
 
     @property

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scdepth_core.data.doctor.files import check_depth, check_image, check_intrinsics, check_stamps_and_poses
+from scdepth_core.data.doctor.files import (
+    check_depth,
+    check_depth_unit,
+    check_image,
+    check_intrinsics,
+    check_stamps_and_poses,
+)
 from scdepth_core.data.doctor.findings import ERROR, WARNING, Finding, SceneFigures
 from scdepth_core.data.doctor.motion import MotionRecord
 from scdepth_core.data.frame_selection import BLURRED, STATIC
@@ -31,6 +37,7 @@ class Examination:
         preset: what is known about the data set; that of 'custom' where its dataset.yaml cannot be read.
         scenes: figures of each scene that could be read; testing: how many test images there are.
         kept: of each scene folder whose frames could all be judged, the places of those that move and are sharp.
+        medians: of the depth of each image that has any, metres.
     """
 
     preset: Preset = PRESETS["custom"]
@@ -38,6 +45,7 @@ class Examination:
     scenes: list[SceneFigures] = field(default_factory=list)
     testing: int = 0
     kept: dict[Path, list[int]] = field(default_factory=dict)
+    medians: list[float] = field(default_factory=list)
 
     def count(self, level: str) -> int:
         return sum(finding.level == level for finding in self.findings)
@@ -110,12 +118,12 @@ def examine(
     for image, depth in tests:
         picture = check_image(image, result.findings)
         if depth is not None and described.depth_factor is not None:
-            check_depth(
-                depth, described.depth_factor, _size(picture), result.findings, protocol=described.preset.protocol
-            )
+            _examine_depth(depth, described, _size(picture), result)
         done += 1
         progress(done, total)
     result.testing = len(tests)
+    if described.depth_factor is not None:
+        check_depth_unit(folder.root / "dataset.yaml", described.depth_factor, result.medians, result.findings)
     if scenes and all(len(scene.images) < FEWEST_FRAMES for _, scene in scenes):
         problem, cure = f"no scene has {FEWEST_FRAMES} frames, so there is no sample", "record longer scenes"
         result.findings.append(Finding.error("short", folder.root / "training", problem, cure))
@@ -175,7 +183,7 @@ def _examine_scene(
         elif image is not None:
             record.add(path, image)
         if depth is not None and described.depth_factor is not None:
-            check_depth(depth, described.depth_factor, _size(image), found, scene.K, described.preset.protocol)
+            _examine_depth(depth, described, _size(image), result, scene.K)
         yield
     _missing_depths(scene, found)
     check_stamps_and_poses(scene, found)
@@ -190,6 +198,18 @@ def _examine_scene(
     depths = sum(depth is not None for depth in scene.depths)
     measured = (record.motion, record.parallax, record.rotation_share, record.count(STATIC), record.count(BLURRED))
     result.scenes.append(SceneFigures(scene.name, split, len(scene.images), depths, width, height, *measured))
+
+
+def _examine_depth(
+    path: Path,
+    described: _Description,
+    size: tuple[int, int] | None,
+    result: Examination,
+    K: np.ndarray | None = None,
+) -> None:
+    median = check_depth(path, described.depth_factor, size, result.findings, K, described.preset.protocol)
+    if median is not None:
+        result.medians.append(median)
 
 
 def _missing_depths(scene: Scene, found: list[Finding]) -> None:

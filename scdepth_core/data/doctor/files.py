@@ -15,6 +15,7 @@ from scdepth_core.metrics import protocol_named
 OFF_CENTRE = 0.1  # of the width or height, from where a principal point is suspicious
 NARROWEST, WIDEST = 20.0, 150.0  # horizontal field of view, degrees
 ASPECT_TOLERANCE = 0.02
+NEAREST, FARTHEST = 0.1, 100.0  # median of a data set's depth, metres
 
 REMOVE = "remove it or write it again"
 
@@ -35,8 +36,8 @@ def check_depth(
     found: list[Finding],
     K: np.ndarray | None = None,
     protocol: str = "custom",
-) -> None:
-    """Findings about the ground truth of an image of `size` (height, width), which may be unknown.
+) -> float | None:
+    """Findings about the ground truth of an image of `size` (height, width), which may be unknown; its median, metres.
 
     Where the protocol crops in pixels, depth has to have the size that the crop is for. Otherwise it may have another
     resolution than the image. Where K says that the image was stretched, it may also have the shape that the image had
@@ -46,12 +47,25 @@ def check_depth(
         depth = read_depth(path, depth_factor)
     except DataError as error:
         found.append(Finding.refused("unreadable", path, error, REMOVE))
-        return
-    if not (depth > 0).any():
+        return None
+    known = depth[depth > 0]
+    if not known.size:
         problem, cure = "it has no depth above 0", "remove it: an empty depth map tells nothing"
         found.append(Finding.warning("empty depth", path, problem, cure))
-    height, width = depth.shape
-    if (wanted := protocol_named(protocol).size) not in (None, depth.shape):
+    _check_shape(path, depth.shape, size, found, K, protocol)
+    return float(np.median(known)) if known.size else None
+
+
+def _check_shape(
+    path: Path,
+    shape: tuple[int, int],
+    size: tuple[int, int] | None,
+    found: list[Finding],
+    K: np.ndarray | None,
+    protocol: str,
+) -> None:
+    height, width = shape
+    if (wanted := protocol_named(protocol).size) not in (None, shape):
         problem = f"depth is {width}x{height}, protocol '{protocol}' crops {wanted[1]}x{wanted[0]}"
         cure = "scale it by nearest neighbours, or count whole images: --protocol custom, --model.protocol custom"
         found.append(Finding.error("depth size", path, problem, cure))
@@ -63,6 +77,18 @@ def check_depth(
     if all(abs(width / height / shape - 1) > ASPECT_TOLERANCE for shape in shapes):
         problem = f"depth is {width}x{height}, its image {size[1]}x{size[0]}: another shape"
         found.append(Finding.error("depth size", path, problem, "crop both alike, so that they show the same"))
+
+
+def check_depth_unit(path: Path, depth_factor: float, medians: list[float], found: list[Finding]) -> None:
+    """A finding where the medians of the images' depths, metres, are such as no camera for a robot sees.
+
+    Args:
+        path: of dataset.yaml.
+    """
+    if medians and not NEAREST <= (median := float(np.median(medians))) <= FARTHEST:
+        problem = f"the median depth of the ground truth is {median:.3g} m, with depth_factor {depth_factor:g}"
+        cure = "give the units of the 16-bit depth files per metre as depth_factor; .npy and .npz have to be in metres"
+        found.append(Finding.warning("depth unit", path, problem, cure))
 
 
 def check_intrinsics(path: Path, K: np.ndarray, size: tuple[int, int], found: list[Finding]) -> None:
