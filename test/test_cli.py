@@ -184,6 +184,18 @@ def test_predict_never_replaces_its_input(predict, images, untrained_weights, ca
     assert (images / "a.png").read_bytes() == before
 
 
+def test_predict_leaves_no_pictures_beside_its_input(images, untrained_weights, capsys):
+    """Training would take them for frames; arrays it would not."""
+    before = sorted(images.iterdir())
+    options = ["--out", str(images / "." / ".." / images.name), "--weights", str(untrained_weights)]
+    for given in ([], ["--format", "png"]):
+        assert cli.main(["predict", str(images / "a.png"), *options, *given]) == 1
+        said = refused(capsys)
+        assert "which images are read from" in said or "would be replaced" in said
+        assert sorted(images.iterdir()) == before
+    assert cli.main(["predict", str(images), *options, "--no-color"]) == 0
+
+
 def test_predict_never_writes_a_file_twice(predict, images, capsys):
     (images / "a.png").rename(images / "b_color.png")
     assert predict("--format", "png") == 1

@@ -98,7 +98,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _check_outputs(images: dict[str, Path], args: argparse.Namespace) -> None:
-    """No output may replace an input, or another output."""
+    """No output may replace an input, or another output, or become a picture beside those that are read."""
     endings = [f".{args.format}"] + ([] if args.no_color else ["_color.png"])
     outputs = Counter((args.out / f"{name}{ending}").resolve() for name in images for ending in endings)
     inputs = {path.resolve() for path in images.values()}
@@ -107,6 +107,12 @@ def _check_outputs(images: dict[str, Path], args: argparse.Namespace) -> None:
             raise ConfigError(f"'{path.name}' would be written twice – use --no-color, or rename the images")
         if path in inputs:
             raise ConfigError(f"'{path}' is an input and would be replaced by its depth – choose another --out")
+    writes_pictures = args.format == "png" or not args.no_color
+    if writes_pictures and args.out.resolve() in {path.parent for path in inputs}:
+        raise ConfigError(
+            f"--out is '{args.out}', which images are read from: pictures of depth would count as its images, also in "
+            "training – choose another folder"
+        )
 
 
 def save_depth(path: Path, depth: np.ndarray, depth_factor: float) -> float:
