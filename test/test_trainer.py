@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from scdepth_core.checkpoint import load_weights
 from scdepth_core.errors import TrainingError
 from scdepth_core.geometry.pose import euler_to_matrix, pose_vec2mat
 from scdepth_core.losses import ConsistencyOptions, view_synthesis
-from scdepth_core.training import base, validation
+from scdepth_core.training import base, v1, validation
 from scdepth_core.training.nan_guard import NanGuard
 from scdepth_core.training.timed_step import moving_batch
 from scdepth_core.training.v1 import SCDepthV1
@@ -135,6 +136,10 @@ def test_a_run_goes_on_only_as_it_began(run, tiny_data, capsys, options, words):
         (("--model.learning_rate", "-1"), "--model.learning_rate is -1, expected at least 0"),
         (("--trainer.gradient_clip_val", "-1"), "--trainer.gradient_clip_val is -1, expected at least 0"),
         (("--trainer.accumulate_grad_batches", "0"), "--trainer.accumulate_grad_batches is 0, expected at least 1"),
+        (("--model.weights.photometric", "-1"), "weights.photometric is -1, expected a finite number of at least 0"),
+        (("--model.weights.smoothness", ".nan"), "weights.smoothness is nan, expected a finite number of at least 0"),
+        (("--version", "v2", "--model.weights.rotation_triplet", "-1"), "weights.rotation_triplet is -1"),
+        (("--version", "v3", "--model.weights.normal_ranking", ".inf"), "weights.normal_ranking is inf"),
         (("--model.loss.ssim_weight", "3"), "--model.loss.ssim_weight is 3, expected 0 to 1"),
         (("--trainer.strategy", "nonsense"), "Lightning cannot run with these --trainer settings"),
         (("--trainer.val_check_interval", "9"), "Lightning cannot run with these --trainer settings"),
@@ -146,9 +151,10 @@ def test_a_wrong_switch_is_one_sentence(tiny_data, tmp_path, capsys, options, wo
     assert words in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tiny_data, tmp_path, capsys):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tiny_data, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
-    assert train(tiny_data, out, "--model.weights.smoothness", ".nan") == 1
+    monkeypatch.setattr(v1, "edge_aware_smoothness", lambda depth, image: depth.mean() * math.nan)
+    assert train(tiny_data, out) == 1
     captured = capsys.readouterr()
     sentence = captured.err.strip().splitlines()[-1]
     path = out / "bad_batch_step0_rank0.pt"

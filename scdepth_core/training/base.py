@@ -33,7 +33,7 @@ class SCDepthModule(pl.LightningModule):
     """Base of the versions. A version says what its loss is, and which networks it has beside DepthNet and PoseNet.
 
     Args:
-        weights: of the loss terms.
+        weights: of the loss terms, each finite and at least 0.
         encoder: backbone of DepthNet: resnet18, resnet50, mobilenet_v2, mobilenet_v3_small, mobilenet_v3_large, or
             timm/NAME for any feature backbone of the timm library.
         decoder: full, or half: half as many channels everywhere, for small CPUs.
@@ -81,6 +81,9 @@ class SCDepthModule(pl.LightningModule):
         super().__init__()
         if warmup_steps < 0:
             raise ConfigError(f"warmup_steps is {warmup_steps}, expected at least 0")
+        for name, factor in vars(weights).items():
+            if not 0 <= factor < float("inf"):
+                raise ConfigError(f"weights.{name} is {factor:g}, expected a finite number of at least 0")
         self.save_hyperparameters(
             {
                 "version": self.version,
