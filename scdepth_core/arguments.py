@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from scdepth_core.errors import ConfigError
 
 LARGEST_SIDE = 8192  # pixels of an image; OpenCV cannot rectify into 32767 and more
 WEIGHTS_HELP = (
@@ -20,6 +23,12 @@ def image_size(text: str) -> tuple[int, int]:
             f"size is '{text}', expected WIDTHxHEIGHT from 8x8 to {LARGEST_SIDE}x{LARGEST_SIDE}, such as 320x256"
         )
     return int(sides[0]), int(sides[1])
+
+
+def check_output_folder(path: Path) -> None:
+    """Raise ConfigError where a file is in the way of the folder that --out names."""
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--out is '{path}', which is a file – expected a folder, or a name that is free for one")
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

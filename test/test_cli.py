@@ -205,7 +205,7 @@ def test_predict_never_writes_a_file_twice(predict, images, capsys):
 def test_an_output_folder_that_cannot_be(predict, capsys):
     predict.out.write_text("a file is in the way")
     assert predict() == 1
-    assert f"'{predict.out}'" in refused(capsys)
+    assert f"--out is '{predict.out}', which is a file – expected a folder" in refused(capsys)
 
 
 # --- evaluate -----------------------------------------------------------------------------------------------------

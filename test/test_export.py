@@ -200,6 +200,14 @@ def test_files_that_are_not_ours_are_named(tmp_path, name, content):
         DepthEstimator.load(tmp_path / name, "cpu")
 
 
+@needs_openvino
+def test_an_openvino_file_without_its_numbers_says_which_are_missing(metric_weights, tmp_path):
+    assert exported(metric_weights, tmp_path / "net.xml", "--to", "openvino") == 0
+    (tmp_path / "net.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"net.xml' cannot be used \('net.bin', .* is missing beside it\)"):
+        DepthEstimator.load(tmp_path / "net.xml", "cpu")
+
+
 def test_depth_change_by_hand():
     frames = [np.zeros((1, 1, 2, 3), np.uint8)] * 2
     change = depth_change(lambda _: np.array([[[1.0, 2.0]]]), lambda _: np.array([[[1.1, 2.0]]]), frames)

@@ -85,6 +85,16 @@ def test_stacking_averages_so_that_equal_images_give_the_features_of_one(classif
     assert torch.allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "notes.pth"])
+def test_a_file_of_another_kind_is_named(untrained_weights, tmp_path, name):
+    """Not with PyTorch's advice to read it unsafely."""
+    path = tmp_path / name
+    path.write_bytes(untrained_weights.read_bytes() if name.endswith("safetensors") else b"<net/>")
+    with pytest.raises(CheckpointError, match=r"is not a file of torchvision's .*resnet18-f3.*--model\.start") as error:
+        imagenet_state("resnet18", str(path))
+    assert "weights_only" not in str(error.value)
+
+
 def test_a_file_of_another_network_is_named(classifier, tmp_path):
     with pytest.raises(CheckpointError, match=r"does not hold torchvision's resnet50 .*folder with resnet50-0676ba61"):
         imagenet_state("resnet50", str(classifier))

@@ -97,6 +97,13 @@ def test_another_kind_of_validation_is_no_run_to_resume(run, tiny_data, tmp_path
     assert "its validation is depth, these settings say photometric" in capsys.readouterr().err
 
 
+def test_an_inference_file_is_no_run_to_resume(run, tiny_data, tmp_path, capsys):
+    weights = run / "weights.safetensors"
+    assert train(tiny_data, tmp_path / "run", "--resume", str(weights)) == 1
+    said = capsys.readouterr().err
+    assert "it is an inference file" in said and f"--model.start '{weights}'" in said and said.count("\n") == 1
+
+
 def test_another_input_size_is_no_run_to_resume(run, tiny_data, tmp_path, capsys):
     last = run / "checkpoints" / "last.ckpt"
     assert train(tiny_data, tmp_path / "run", "--resume", str(last), "--samples.width", "96") == 1

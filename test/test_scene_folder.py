@@ -174,6 +174,21 @@ def test_a_missing_folder_says_how_to_make_one(tmp_path):
         SceneFolder(tmp_path / "nowhere")
 
 
+def test_the_folder_of_the_scenes_is_no_data_set(root, monkeypatch):
+    with pytest.raises(DataError, match=f"training' holds the scenes of a data set – give the folder above, '{root}'"):
+        SceneFolder(root / "training")
+    monkeypatch.chdir(root / "training")
+    with pytest.raises(DataError, match=f"give the folder above, '{root}'"):
+        SceneFolder(".")
+
+
+@pytest.mark.parametrize("name", ["drive_0.mcap", "drive_0.db3", "drive.bag"])
+def test_a_recording_is_no_data_set(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match="is a recording, not a data set – make one of it: scdepth extract"):
+        SceneFolder(tmp_path)
+
+
 def test_test_images_pair_by_name(root):
     for stem in ("b", "a"):
         write_image(root / "testing" / "color" / f"{stem}.jpg")

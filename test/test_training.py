@@ -312,6 +312,14 @@ def test_wrong_usage_is_one_sentence(options, words, capsys):
     assert words in said and said.count("\n") == 1
 
 
+def test_an_output_folder_that_cannot_be(tiny_data, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.write_text("a file is in the way")
+    assert cli.main(["train", "--data", str(tiny_data), "--out", str(out), "--model.pretrained", "none"]) == 1
+    said = capsys.readouterr().err
+    assert f"--out is '{out}', which is a file – expected a folder" in said and said.count("\n") == 1
+
+
 # --- checkpoints --------------------------------------------------------------------------------------------------
 
 

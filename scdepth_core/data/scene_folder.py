@@ -33,6 +33,7 @@ from scdepth_core.text_file import read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 DEPTH_SUFFIXES = (".png", ".npy", ".npz")
+RECORDING_SUFFIXES = (".mcap", ".db3", ".bag")
 ENTRIES = ("preset", "depth_factor", "width", "height")  # of dataset.yaml that are read; others are notes
 _NUMBER_AT_END = re.compile(r"(|.*[^\d.])(\d+)(?:\.\d+)?")  # what stands before it, and its whole part
 
@@ -63,6 +64,19 @@ class SceneFolder:
         object.__setattr__(self, "root", Path(self.root))
         if not self.root.is_dir():
             raise DataError(f"data set '{self.root}' is not a folder – make one with 'scdepth extract' or 'synthesize'")
+        if not (self.root / "training").exists() and not (self.root / "testing").exists():
+            self._refuse_other_folder()
+
+    def _refuse_other_folder(self) -> None:
+        """Raise DataError for folders that are easily taken for a data set: its scenes, or a recording."""
+        if any((self.root / listing).exists() for listing in ("train.txt", "val.txt")):
+            raise DataError(
+                f"'{self.root}' holds the scenes of a data set – give the folder above, '{self.root.resolve().parent}'"
+            )
+        if any(path.suffix in RECORDING_SUFFIXES for path in self.root.iterdir()):
+            raise DataError(
+                f"'{self.root}' is a recording, not a data set – make one of it: scdepth extract '{self.root}' DATA"
+            )
 
     @cached_property
     def attributes(self) -> dict:

@@ -59,7 +59,10 @@ def _entry_of_onnx(path: Path) -> str | None:
 
 
 def _entry_of_openvino(path: Path) -> str | None:
-    model = openvino_core(f"'{path}'").read_model(path)
+    core, weights = openvino_core(f"'{path}'"), path.with_suffix(".bin")
+    if not weights.is_file():
+        raise ValueError(f"'{weights.name}', which holds its numbers, is missing beside it")
+    model = core.read_model(path)
     return model.get_rt_info(ENTRY).astype(str) if model.has_rt_info(ENTRY) else None
 
 

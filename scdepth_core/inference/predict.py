@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scdepth_core.arguments import WEIGHTS_HELP
+from scdepth_core.arguments import WEIGHTS_HELP, check_output_folder
 from scdepth_core.checkpoint import STARTER_WEIGHTS
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import ConfigError, DataError
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict every image; each file appears under its final name only when it is complete."""
     _check_numbers(args)
+    check_output_folder(args.out)
     images = collect_images(args.input)
     _check_outputs(images, args)
     estimator = load_estimator(args)

@@ -58,9 +58,12 @@ def imagenet_state(name: str, source: str) -> dict[str, Tensor] | None:
     path = Path(source) / file if Path(source).is_dir() else Path(source)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a dozen kinds for a file that is not a state dict
+    except OSError as error:
+        raise CheckpointError(f"cannot read ImageNet weights from '{path}' ({error.strerror}) – {choices}") from error
+    except Exception as error:  # torch.load raises a dozen kinds, of which some advise to switch its safety off
         raise CheckpointError(
-            f"cannot read ImageNet weights from '{path}' ({first_line(error)}) – {choices}"
+            f"'{path}' is not a file of torchvision's classification weights, such as {file} – {choices}; weights of "
+            "this package belong to --model.start"
         ) from error
     with torch.device("meta"):
         wanted = _shapes(build_classifier(name).state_dict())

@@ -78,6 +78,11 @@ def check_resumable(
     Raises:
         CheckpointError: it cannot go on from there.
     """
+    if path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"cannot resume from '{path}': it is an inference file, which holds weights alone – begin a new run from "
+            f"them with --model.start '{path}', or give a last.ckpt of 'scdepth train'"
+        )
     saved = read_training_checkpoint(path)
     missing = [name for name in RESUMABLE if name not in saved]
     if missing:

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from scdepth_core.arguments import check_output_folder
 from scdepth_core.checkpoint import load_weights, save_weights
 from scdepth_core.compiling import compiler_explained
 from scdepth_core.data.scene_folder import SceneFolder
@@ -177,6 +178,7 @@ def _fit(trainer: pl.Trainer, built: Namespace, settings: Namespace, resume: Pat
 
 def _check(settings: Namespace) -> None:
     SceneFolder(settings.data).names("train.txt")
+    check_output_folder(settings.out)
     if not 0 <= settings.seed < 2**32:
         raise ConfigError(f"--seed is {settings.seed}, expected 0 to {2**32 - 1}")
     if settings.ema is not None and not 0 < settings.ema < 1:
