@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from reprlib import repr as shortened
 
+from scdepth_core.arguments import LARGEST_SCALE
 from scdepth_core.errors import CheckpointError
 from scdepth_core.networks.depth_net import MAX_DISPARITY, MIN_DISPARITY
 from scdepth_core.presets import PRESETS
@@ -34,7 +35,7 @@ class WeightsMetadata:
 
     Raises:
         CheckpointError: an entry of another kind (text, whole number, finite number), a size that the network cannot
-            take, a scale or deviation that is not above 0, an empty range.
+            take, a scale or deviation that is not above 0, a scale above LARGEST_SCALE, an empty range.
     """
 
     version: str = "v1"
@@ -60,7 +61,8 @@ class WeightsMetadata:
             self._expect(name, _is_number(getattr(self, name)), "a finite number")
         self._expect("std", _is_number(self.std) and self.std > 0, "a finite number above 0")
         unit = self.metres_per_unit
-        self._expect("metres_per_unit", unit is None or (_is_number(unit) and unit > 0), "a number above 0, or None")
+        fits = unit is None or (_is_number(unit) and 0 < unit <= LARGEST_SCALE)
+        self._expect("metres_per_unit", fits, f"a number above 0, up to {LARGEST_SCALE:g}, or None")
         smallest, largest = sorted((self.height, self.width))
         if self.height % 32 or self.width % 32 or smallest < 64 or largest > LARGEST_INPUT:
             raise CheckpointError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scdepth_core.arguments import LARGEST_SCALE
 from scdepth_core.errors import ConfigError
 from scdepth_ros.parameter import CONFIGURE, NOW, START, Parameter
 
@@ -62,7 +63,7 @@ PARAMETERS = (
         "Metres per unit of the network's depth; 0 takes the scale in the weights, and where they have none, depth is "
         "published in network units with a warning. What scale.source measures begins here and takes its place.",
         low=0.0,
-        high=10000.0,
+        high=LARGEST_SCALE,
     ),
     Parameter(
         "scale.source",

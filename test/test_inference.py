@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from scdepth_core import cli
-from scdepth_core.checkpoint import save_weights
+from scdepth_core.checkpoint import load_weights, save_weights
+from scdepth_core.data import SceneFolder
 from scdepth_core.errors import BackendError, CheckpointError, ImageError
 from scdepth_core.inference import DepthEstimator
 from scdepth_core.machine import resolve_device
@@ -196,9 +197,36 @@ def test_pack_writes_scale_and_half_precision(untrained_weights, tmp_path, capsy
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["x.pt"], "ends in .safetensors"), (["x.safetensors", "--metres-per-unit", "-1"], "expected a number above 0")],
+    [
+        (["x.pt"], "ends in .safetensors"),
+        (["x.safetensors", "--metres-per-unit", "-1"], "expected a number above 0"),
+        (["x.safetensors", "--metres-per-unit", "1e9"], "is 1e+09, expected a number above 0, up to 10000"),
+    ],
 )
 def test_pack_refuses(untrained_weights, tmp_path, capsys, arguments, sentence):
     assert cli.main(["pack", str(untrained_weights), str(tmp_path / arguments[0]), *arguments[1:]]) == 1
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_pack_believes_the_weights_about_their_data_set(untrained_network, tiny_data, tmp_path, capsys):
+    """Unless both are given: a name of one data set does not go with the fingerprint of another."""
+    weights, out = tmp_path / "w.safetensors", tmp_path / "packed.safetensors"
+    fingerprint = SceneFolder(tiny_data).fingerprint
+
+    def packed(known, *options):
+        state = untrained_network.state_dict()
+        save_weights(weights, state, WeightsMetadata(height=64, width=96, dataset="kitchen", fingerprint=known))
+        return cli.main(["pack", str(weights), str(out), "--data", str(tiny_data), *options])
+
+    assert packed("0123456789abcdef") == 1 and not out.exists()
+    said = capsys.readouterr().err
+    assert "trained on 'kitchen' (fingerprint 0123456789abcdef)" in said and fingerprint in said
+    for known, options, name in (
+        ("", (), "kitchen"),
+        (fingerprint, (), "kitchen"),
+        ("0123456789abcdef", ("--dataset", "tiny"), "tiny"),
+    ):
+        assert packed(known, *options) == 0
+        _, metadata = load_weights(out)
+        assert (metadata.dataset, metadata.fingerprint) == (name, fingerprint)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from scdepth_core.arguments import image_size
+from scdepth_core.arguments import check_scale, image_size
 from scdepth_core.checkpoint import load_networks, network_state, save_weights
 from scdepth_core.data.scene_folder import SceneFolder
 from scdepth_core.errors import ConfigError
@@ -39,10 +39,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the file in one step."""
     if args.out.suffix != ".safetensors":
         raise ConfigError(f"output is '{args.out}', expected a name that ends in .safetensors")
-    if args.metres_per_unit is not None and not 0 < args.metres_per_unit < float("inf"):
-        raise ConfigError(f"--metres-per-unit is {args.metres_per_unit}, expected a number above 0")
+    check_scale(args.metres_per_unit)
     depth, motion, metadata, dtype = _contents(args)
-    fingerprint = None if args.data is None else SceneFolder(args.data).fingerprint
+    fingerprint = _fingerprint(args, metadata)
     given = {"metres_per_unit": args.metres_per_unit, "dataset": args.dataset, "fingerprint": fingerprint}
     given |= {} if args.size is None else dict(zip(("width", "height"), args.size))
     metadata = dataclasses.replace(metadata, **{name: value for name, value in given.items() if value is not None})
@@ -57,6 +56,23 @@ def run(args: argparse.Namespace) -> int:
     network = "".join((f"{metadata.encoder}, {metadata.decoder} decoder", *(f", {name}" for name in motion)))
     print(f"'{args.out}': {network}, {size}, {scale}, {args.out.stat().st_size} bytes")
     return 0
+
+
+def _fingerprint(args: argparse.Namespace, metadata: WeightsMetadata) -> str | None:
+    """That of --data; None without it.
+
+    Raises:
+        ConfigError: the weights know that they were trained on another data set, and --dataset does not name this one.
+    """
+    if args.data is None:
+        return None
+    fingerprint = SceneFolder(args.data).fingerprint
+    if args.dataset is None and metadata.fingerprint not in ("", fingerprint):
+        raise ConfigError(
+            f"'{args.weights}' says that it was trained on '{metadata.dataset}' (fingerprint {metadata.fingerprint}), "
+            f"and '{args.data}' is another data set ({fingerprint}) – leave --data out, or name that one with --dataset"
+        )
+    return fingerprint
 
 
 def _contents(args: argparse.Namespace) -> tuple[dict, dict[str, dict], WeightsMetadata, torch.dtype]:

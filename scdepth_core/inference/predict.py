@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from scdepth_core.arguments import WEIGHTS_HELP, check_output_folder
+from scdepth_core.arguments import WEIGHTS_HELP, check_output_folder, check_scale
 from scdepth_core.checkpoint import STARTER_WEIGHTS
 from scdepth_core.data.scene_folder import image_files, read_image
 from scdepth_core.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ from scdepth_core.inference.estimator_arguments import add_estimator_arguments, 
 from scdepth_core.visualization import colorize_depth
 
 FORMATS = ("npy", "png")
-LIMITS = {"metres_per_unit": 10000.0, "depth_factor": 1e6}  # beyond, 32 bits or the file's 16 hold nothing of use
+LARGEST_FACTOR = 1e6  # of depth, PNG units per metre; beyond, 16 bits hold nothing of use
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,11 +89,11 @@ def collect_images(inputs: list[Path]) -> dict[str, Path]:
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    for option, highest in LIMITS.items():
-        value = getattr(args, option)
-        if value is not None and not 0 < value <= highest:
-            name = option.replace("_", "-")
-            raise ConfigError(f"--{name} is {value:g}, expected a number above 0, up to {highest:g}")
+    check_scale(args.metres_per_unit)
+    if not 0 < args.depth_factor <= LARGEST_FACTOR:
+        raise ConfigError(
+            f"--depth-factor is {args.depth_factor:g}, expected a number above 0, up to {LARGEST_FACTOR:g}"
+        )
     if args.range and not 0 < args.range[0] < args.range[1]:
         raise ConfigError(f"--range is {args.range[0]:g} {args.range[1]:g}, expected 0 < NEAR < FAR")
 
