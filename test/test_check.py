@@ -236,6 +236,20 @@ def test_depth_that_no_camera_sees(root, factor, strange):
     assert ((WARNING, "depth unit", "dataset.yaml") in found(root)) == strange
 
 
+def test_frames_that_are_trained_on_are_not_for_validation(root):
+    """Under other names, and whatever a file of the same size holds."""
+    scenes, shared = root / "training", (WARNING, "shared frames", "training/b")
+    other = bytearray((scenes / "a" / "0004.png").read_bytes())
+    other[-1] ^= 1
+    (scenes / "b" / "0004.png").write_bytes(other)
+    assert shared not in found(root)
+    for place in (5, 6):
+        shutil.copy(scenes / "a" / f"{place:04d}.png", scenes / "b" / f"{place + 2:04d}.png")
+    assert shared in found(root) and shared not in found(root, frames=3)
+    (finding,) = (f for f in examine(SceneFolder(root)).findings if f.kind == "shared frames")
+    assert finding.problem.startswith("2 of its 10 frames are in training scene 'a', too")
+
+
 def test_a_data_set_for_evaluation_alone_has_no_scenes_to_train_on(root):
     for path in ("training/train.txt", "training/val.txt"):
         (root / path).write_text("")

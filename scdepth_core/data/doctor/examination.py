@@ -18,6 +18,7 @@ from scdepth_core.data.doctor.files import (
 )
 from scdepth_core.data.doctor.findings import ERROR, WARNING, Finding, SceneFigures
 from scdepth_core.data.doctor.motion import MotionRecord
+from scdepth_core.data.doctor.shared_frames import check_shared_frames
 from scdepth_core.data.frame_selection import BLURRED, STATIC
 from scdepth_core.data.scene_folder import DEPTH_SUFFIXES, Scene, SceneFolder, image_files, read_scene
 from scdepth_core.data.training_advice import SceneMeasures, training_line, version_advice
@@ -121,6 +122,7 @@ def examine(
             _examine_depth(depth, described, _size(picture), result)
         done += 1
         progress(done, total)
+    check_shared_frames(scenes, frames, result.findings)
     result.testing = len(tests)
     if described.depth_factor is not None:
         check_depth_unit(folder.root / "dataset.yaml", described.depth_factor, result.medians, result.findings)
@@ -201,11 +203,7 @@ def _examine_scene(
 
 
 def _examine_depth(
-    path: Path,
-    described: _Description,
-    size: tuple[int, int] | None,
-    result: Examination,
-    K: np.ndarray | None = None,
+    path: Path, described: _Description, size: tuple[int, int] | None, result: Examination, K: np.ndarray | None = None
 ) -> None:
     median = check_depth(path, described.depth_factor, size, result.findings, K, described.preset.protocol)
     if median is not None:
