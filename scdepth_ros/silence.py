@@ -102,7 +102,8 @@ def _published_by_others(node, wanted: set[str]) -> list[str]:
     for topic, types in node.get_topic_names_and_types():
         if not wanted.isdisjoint(types):
             publishers = node.get_publishers_info_by_topic(topic)
-            if any((info.node_name, info.node_namespace) != ours for info in publishers):
+            others = [info for info in publishers if (info.node_name, info.node_namespace) != ours]
+            if any(info.topic_type in wanted for info in others):  # subscriptions give a topic their types, too
                 found.append(topic)
     return found
 

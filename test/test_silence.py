@@ -8,6 +8,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import rclpy
 from nav_msgs.msg import Odometry
+from ros_harness import Bench
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from scdepth_ros.silence import SilenceWatch, why_silent, why_unmeasured
@@ -60,10 +61,20 @@ def test_where_nobody_publishes_other_image_topics_are_named(bench, camera):
 ODOMETRY = "nav_msgs/msg/Odometry"
 
 
-def test_what_the_scale_would_be_measured_with_is_looked_for(bench, camera):
+@pytest.fixture
+def listener():
+    """A node that waits for odometry on /odom, with a DDS participant of its own."""
+    other = Bench("listener")
+    other.node.create_subscription(Odometry, "/odom", print, 1)
+    yield other
+    other.close()
+
+
+def test_what_the_scale_would_be_measured_with_is_looked_for(bench, camera, listener):
     cure = "remap odom:=TOPIC"
     nobody = f"nobody publishes it; no {ODOMETRY} is published elsewhere – {cure}"
     assert why_unmeasured(bench.node, "/odom", ODOMETRY, cure) == nobody
+    bench.wait_for(lambda: bench.node.count_subscribers("/odom"), what="the listener")
     camera(PointCloud2, "/odom")
     camera(Odometry, "/wheels")
     wrong = f"it carries sensor_msgs/msg/PointCloud2, not {ODOMETRY}; {ODOMETRY} is on /wheels – {cure}"
