@@ -9,7 +9,6 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from scdepth_core.errors import ScDepthError
-from scdepth_core.openmp import wait_briefly
 
 COMMANDS = {
     "extract": ("scdepth_ros.extract", "frames, depth and poses out of ROS bags, as a data set"),
@@ -46,7 +45,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     Known are the package's own errors and those of the operating system: no permission, a full disk, a missing file.
     """
-    wait_briefly()
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="scdepth",

@@ -21,7 +21,6 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
 from scdepth_core.errors import ConfigError
-from scdepth_core.openmp import wait_briefly
 from scdepth_ros import qos
 from scdepth_ros.diagnostics import DiagnosticsWriter, NodeReport
 from scdepth_ros.frame_statistics import Statistics, Troubles
@@ -241,7 +240,6 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def run(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end; returns the exit status."""
-    wait_briefly()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also while PyTorch is being imported
     node = None
     try:

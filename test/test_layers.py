@@ -16,7 +16,6 @@ FLOORS = {  # longest prefix wins
     "scdepth_core.compiling": 1,
     "scdepth_core.machine": 1,
     "scdepth_core.measuring": 1,
-    "scdepth_core.openmp": 1,
     "scdepth_core.presets": 1,
     "scdepth_core.share": 1,
     "scdepth_core.text_file": 1,

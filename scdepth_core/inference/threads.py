@@ -12,11 +12,11 @@ def limit_threads(threads: int = 0) -> int:
     """Set the threads of this process; call it before a backend is loaded, which takes its number from PyTorch.
 
     A network with a thread for every core starves whatever else runs there, DDS first, and then itself: its threads
-    wait for each other. ResNet-18 at 320x256 on 2 cores that two other programs kept busy (load average 4), median of
-    a frame and its CPU time:
+    wait for each other, and OpenMP's do so spinning. ResNet-18 at 320x256 on 2 cores that two other programs kept busy
+    (load average 4), median of a frame and its CPU time:
 
-    - PyTorch, 1 thread: 128 and 67 ms; 2 threads: 100 and 82 ms, 167 and 247 without `wait_briefly` of openmp.py.
-    - ncnn, 1 thread: 87 and 44 ms; 2 threads: 189 and 70 ms, 1,172 and 519 without it.
+    - PyTorch, 1 thread: 128 and 67 ms; 2 threads: 167 and 247 ms.
+    - ncnn, 1 thread: 87 and 44 ms; 2 threads: 1,172 and 519 ms.
     - OpenVINO, 1 thread: 50 and 48 ms; 2 threads: 40 and 55 ms.
 
     So the network leaves a core to receiving, publishing and the rest of the robot. Every backend takes this number

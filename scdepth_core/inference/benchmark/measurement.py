@@ -1,7 +1,7 @@
 """How fast candidates are, and how much memory they need.
 
 They take turns with the baseline: ResNet-18 as it is trained, eager, float32, in a process where nothing else is. What
-PyTorch does there is what its users have: here, a candidate may have changed how the process keeps its memory.
+a candidate brings along, such as threads of its own, must not change what all are compared with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scdepth_core.inference.backends.base import Backend, Source
 from scdepth_core.inference.benchmark.candidates import Candidate, Network
 from scdepth_core.inference.parity import depth_change, random_frames
 from scdepth_core.inference.threads import limit_threads
-from scdepth_core.machine import MemoryMeter, cpu_features
+from scdepth_core.machine import MemoryMeter, cpu_features, keep_freed_memory
 from scdepth_core.measuring import Timing, Turn, memory_alone, take_turns, timed
 
 WARM_UP = 3
@@ -96,6 +96,7 @@ def plain_turn(network: Network, device: str, threads: int, index: int) -> Turn:
 @cache
 def _plain_run(network: Network, device: str, threads: int) -> Callable[[int], np.ndarray]:
     limit_threads(threads)
+    keep_freed_memory()  # left alone, PyTorch has it in every second process, and takes a sixth longer in the others
     return frame_by_frame(plain_of(network, device), network.open().shape[1:3])
 
 
