@@ -191,6 +191,7 @@ def test_public_pose_checkpoints(checkpoint, tmp_path):
     [
         (lambda d: None, ("--scene", "nobody"), "scene 'nobody' is not in val.txt, expected one of val_0000"),
         (lambda d: None, ("--metres-per-unit", "0"), "--metres-per-unit is 0"),
+        (lambda d: None, ("--out", __file__), "which is a file – expected a folder"),
         (lambda d: (d / "poses.txt").write_text("0 0 0 0 0 0 0 1\n"), (), "has 1 entries for 8 frames"),
         (lambda d: (d / "timestamps.txt").write_text("1 2 3 4 x 6 7 8"), (), "timestamps.txt' has stamp 'x' after 4"),
         (lambda d: (d / "timestamps.txt").write_text("1 2 3 3 5 6 7 8"), (), "timestamps.txt' has stamp '3' after 3"),

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from scdepth_core.arguments import check_scale
+from scdepth_core.arguments import check_output_folder, check_scale
 from scdepth_core.data.scene_folder import Scene, SceneFolder, read_image
 from scdepth_core.errors import ConfigError, DataError
 from scdepth_core.geometry.trajectory import Trajectory, chain, read_stamps, read_tum
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the trajectories and print the errors."""
     check_scale(args.metres_per_unit)
+    check_output_folder(args.out)
     scenes = chosen_scenes(SceneFolder(args.data), args.split, args.scene)
     for scene in scenes:  # what does not fit is said before the work, not after it
         stamps_of(scene), truth_of(scene)

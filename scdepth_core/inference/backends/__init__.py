@@ -10,7 +10,7 @@ import torch
 
 from scdepth_core.errors import BackendError
 from scdepth_core.inference.backends.base import Backend, Source
-from scdepth_core.inference.backends.libraries import is_installed
+from scdepth_core.inference.backends.libraries import ONNX_FOR_CUDA, is_installed
 from scdepth_core.machine import cpu_features, resolve_device
 
 logger = logging.getLogger(__name__)
@@ -108,10 +108,7 @@ def _where_it_runs(kind: Kind, cuda: torch.device) -> torch.device:
     """For device auto: the CPU where this backend, or its library as it is installed, has nothing for CUDA."""
     missing = kind.load().missing(cuda) if kind.cpu and kind.cuda else ""
     if missing:
-        logger.warning(
-            "%s, so the network runs on the CPU – for CUDA pip uninstall onnxruntime, then pip install onnxruntime-gpu",
-            missing,
-        )
+        logger.warning("%s, so the network runs on the CPU – for CUDA %s", missing, ONNX_FOR_CUDA)
     return torch.device("cpu") if missing or not kind.cuda else cuda
 
 

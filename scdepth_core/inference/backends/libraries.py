@@ -10,6 +10,8 @@ from types import ModuleType
 
 from scdepth_core.errors import BackendError, ScDepthError, first_line
 
+ONNX_FOR_CUDA = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"  # they share a folder
+
 
 def is_installed(*modules: str) -> bool:
     """True when all of these can be imported; imports none."""

@@ -13,12 +13,11 @@ import torch
 
 from scdepth_core.errors import BackendError, first_line
 from scdepth_core.inference.backends.base import Backend, Source
-from scdepth_core.inference.backends.libraries import failures_explained, import_optional
+from scdepth_core.inference.backends.libraries import ONNX_FOR_CUDA, failures_explained, import_optional
 from scdepth_core.inference.convert import onnx_bytes
 from scdepth_core.inference.engine_cache import engine, engine_folder, engine_key
 
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "tensorrt")
-FOR_CUDA = "pip uninstall onnxruntime, then pip install onnxruntime-gpu"  # they share a folder
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class OnnxRuntime(Backend):
         self._library, self._provider = self._on(device)
         super().__init__(source, device, precision)
         if missing := self.missing(device):
-            raise BackendError(f"{missing} – {FOR_CUDA}, or choose another backend or device")
+            raise BackendError(f"{missing} – {ONNX_FOR_CUDA}, or choose another backend or device")
         key = engine_key(source, self.name, device, precision, LIBRARIES)
         self._providers = self._wanted_providers(key)
         with failures_explained(self.name):
